@@ -1,0 +1,1 @@
+"""From torch towers to the bundle that a worker loads."""

@@ -1,0 +1,1 @@
+"""The method of CTRL-Rec (arXiv 2510.12742): steer a feed in plain language. Events in, rankings out; no transport."""

@@ -1,0 +1,1 @@
+"""Kafka and Faust around the ranker: the wire format, the agents, the client, the replay."""
