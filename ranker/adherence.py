@@ -1,0 +1,45 @@
+"""How well the top of a list follows a request.
+
+A(L) = Σ w_j a_j / Σ w_j over the first k places j = 1..k, with w_j = 1 / log2(j + 1), the discount of nDCG (Järvelin and
+Kekäläinen, TOIS 2002), and a the calibrated alignment of an item with the request, in 0..1.
+gain = (A(fused) - A(base)) / (A(best) - A(base)), `best` being the best order of the same list.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranker.events import Adherence
+
+TOP = 10
+NO_HEADROOM = 0.02
+"""Below this A(best) - A(base) the list leaves nothing to gain, and a gain would be a ratio of noise."""
+
+_DISCOUNTS = (1 / np.log2(np.arange(2, TOP + 2))).astype(np.float32)
+_SHARES = [_DISCOUNTS[:k] / _DISCOUNTS[: max(k, 1)].sum() for k in range(TOP + 1)]
+
+
+def adherence(alignment: NDArray[np.float32], order: NDArray[np.intp]) -> Adherence:
+    """Of a fused `order` (n,), given `alignment` (n,) in base order, 0 for an item that nothing is known of."""
+    k = min(TOP, len(alignment))
+    shares = _SHARES[k]
+    base = float(shares @ alignment[:k])
+    fused = float(shares @ alignment[order[:k]])
+    best = float(shares @ np.sort(alignment)[: -k - 1 : -1])
+    headroom = best - base
+    return Adherence(
+        base=round(base, 4),
+        fused=round(fused, 4),
+        best=round(best, 4),
+        gain=round((fused - base) / headroom, 4) if headroom >= NO_HEADROOM else None,
+        overlap=int(np.count_nonzero(order[:k] < k)) / k,
+    )
+
+
+def kendall_tau(left: NDArray[np.intp], right: NDArray[np.intp]) -> float:
+    """Kendall's τ of two rankings without ties, (n,) ranks each, in -1..1; 1.0 for fewer than two items."""
+    n = len(left)
+    if n < 2:
+        return 1.0
+    # (n, n) signs; the diagonal is 0 and every pair counts twice.
+    agree = np.sign(left[:, None] - left) * np.sign(right[:, None] - right)
+    return float(agree.sum() / (n * (n - 1)))
