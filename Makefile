@@ -1,0 +1,48 @@
+# Two commands to begin with: make demo, make test.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up bundle test lint type bench lock clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
+# The CPU build of torch: from the directory that pip is told of, if any, else from where torch publishes it.
+TORCH := $(if $(PIP_FIND_LINKS),UV_FIND_LINKS="$(PIP_FIND_LINKS)",UV_TORCH_BACKEND=cpu)
+
+help: ## show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: .venv/dev ## make the environment in .venv, with everything for development
+demo: bundle ## train towers, start a broker and a worker, and steer real feeds
+	@$(BIN)/ctrlrec demo
+up: bundle ## the demo, and then stay up for your own requests (ctrlrec ask)
+	@$(BIN)/ctrlrec demo --stay
+bundle: var/bundle/manifest.json ## train and export a bundle of MovieLens, unless there is one
+test: .venv/dev ## unit, property, integration and fault tests
+	@$(BIN)/python -m pytest $(PYTEST)
+lint: .venv/dev ## style
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+type: .venv/dev ## types
+	@$(BIN)/mypy
+bench: .venv/dev bundle ## one line a figure, and var/bench.json
+	@$(BIN)/python -m tests.bench
+lock: .venv/dev ## pin the newest versions that pyproject.toml allows
+	@PATH=$(BIN):$$PATH UV_FIND_LINKS="$(PIP_FIND_LINKS)" constraints/lock
+clean: ## remove the environment and everything that was made
+	rm -rf .venv var build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+var/bundle/manifest.json: | .venv/demo
+	@$(BIN)/ctrlrec data
+	@$(BIN)/ctrlrec train
+	@$(BIN)/ctrlrec export
+
+.venv/uv: constraints/uv.txt
+	@echo "Making the environment in .venv"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r constraints/uv.txt
+	@touch $@
+.venv/demo .venv/dev: .venv/%: constraints/%.txt pyproject.toml | .venv/uv
+	@echo "Installing what constraints/$*.txt pins"
+	@$(UV) --require-hashes --no-deps -r constraints/$*.txt
+	@$(TORCH) $(UV) torch==2.13.0
+	@$(UV) --no-deps --editable .
+	@touch $@
