@@ -1,0 +1,145 @@
+"""Faust's aiokafka transport, delivering one message per run of records instead of one per record.
+
+Faust spends two tasks, a queue passage and an acknowledgement on each message. Here a message is a *run*: consecutive
+records of one partition, up to `run_length` of them, that were fetched together.
+"""
+
+import heapq
+from collections.abc import Iterator
+from itertools import zip_longest
+from typing import Any
+
+from aiokafka import ConsumerRecord
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+from mode.utils.futures import notify
+
+Records = list[ConsumerRecord[bytes | None, bytes | None]]
+
+
+class Run(ConsumerMessage):  # type: ignore[misc]
+    """Consecutive records, `value`, of one partition. It covers the offsets from `start` up to, not including, `end`.
+
+    `start` is where the run before it ended, so that offsets without a record (compacted away, or the markers of
+    transactions) belong to a run too and the committed offset moves past them.
+    """
+
+    value: Records
+
+    def __init__(self, tp: TP, records: Records, start: int, generation_id: int) -> None:
+        first = records[0]
+        super().__init__(
+            tp.topic, tp.partition, first.offset, first.timestamp / 1000, first.timestamp_type, None, None, records,
+            None, 0, 0, tp, generation_id=generation_id,
+        )  # fmt: skip
+        self.start = start
+        self.end = records[-1].offset + 1
+
+
+class Progress:
+    """How far a partition is done. Runs may finish in any order; `done` only passes offsets that are all finished."""
+
+    def __init__(self, done: int) -> None:
+        self.done = done
+        self._early: list[tuple[int, int]] = []
+
+    def finish(self, start: int, end: int) -> None:
+        heapq.heappush(self._early, (start, end))
+        while self._early and self._early[0][0] <= self.done:
+            self.done = max(self.done, heapq.heappop(self._early)[1])
+
+
+class RunConsumer(driver.Consumer):  # type: ignore[misc]
+    """Delivers and acknowledges runs."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._progress: dict[TP, Progress] = {}
+        self._seeks = 0
+        self._run_length = self.app.settings.run_length
+
+    async def perform_seek(self) -> None:
+        """Go back to the committed offsets; what is in flight may finish, but no longer counts as progress."""
+        self._seeks += 1
+        self._progress.clear()
+        await super().perform_seek()
+        for tp, offset in self._read_offset.items():
+            if offset is not None:
+                self._progress[tp] = Progress(offset)
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        await super().on_partitions_revoked(revoked)
+        for tp in revoked:
+            self._progress.pop(tp, None)
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        """Fetch and deliver until stopped; the body of Faust's fetcher task."""
+        while not (self.should_stop or fetcher.should_stop):
+            seeks = self._seeks
+            try:
+                records, active = await self._wait_next_records(timeout=1.0)
+            except self.consumer_stopped_errors:
+                if self.app.should_stop:
+                    return
+                raise
+            await self.sleep(0)
+            if self.should_stop:
+                return
+            if not self.flow_active or seeks != self._seeks:
+                # A rebalance came between: whether these were fetched before or after its seek cannot be told.
+                await self.perform_seek()
+                continue
+            for tp, run in self._take_turns(records or {}, active):
+                await self.wait_first(self.callback(run), self.suspend_flow.wait())
+                if not self.flow_active or seeks != self._seeks:
+                    break  # resuming seeks to the committed offsets, which are at or before this run
+                self._read_offset[tp] = run.end
+
+    def _take_turns(self, fetched: dict[TP, Records], active: set[TP] | None) -> Iterator[tuple[TP, Run]]:
+        """The runs of all partitions, one of each in turn."""
+        cut = [list(self._cut(tp, records)) for tp, records in fetched.items() if active is None or tp in active]
+        for turn in zip_longest(*cut):
+            yield from (pair for pair in turn if pair is not None)
+
+    def _cut(self, tp: TP, records: Records) -> Iterator[tuple[TP, Run]]:
+        tp = TP(tp.topic, tp.partition)
+        start = self._read_offset[tp]
+        records = [record for record in records if start is None or record.offset >= start]
+        if not records:
+            return
+        if start is None:  # nothing was ever committed here
+            start = records[0].offset
+        if tp not in self._progress:
+            self._progress[tp] = Progress(start)
+        generation = self.app.consumer_generation_id
+        for i in range(0, len(records), self._run_length):
+            run = Run(tp, records[i : i + self._run_length], start, generation)
+            start = run.end
+            yield tp, run
+
+    def ack(self, run: Run) -> bool:
+        """Mark a run as finished; offsets are committed up to the first run that is not."""
+        if run.acked:
+            return False
+        run.acked = True
+        self._unacked_messages.discard(run)
+        progress = self._progress.get(run.tp)
+        if progress is not None:
+            progress.finish(run.start, run.end)
+        notify(self._waiting_for_ack)
+        return True
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        return (tp for tp in list(self._progress) if topics is None or tp in topics or tp.topic in topics)
+
+    def _new_offset(self, tp: TP) -> int | None:
+        progress = self._progress.get(tp)
+        committed = self._committed_offset[tp]
+        return progress.done if progress and progress.done > (committed or 0) else None
+
+
+class RunTransport(driver.Transport):  # type: ignore[misc]
+    """Put in by `streams.app.App`."""
+
+    Consumer = RunConsumer
