@@ -1,0 +1,126 @@
+"""The topics, and making them: once, by `ctrlrec topics`, so that a worker needs no right to."""
+
+import time
+from typing import Any, NamedTuple
+
+from ranker.errors import BrokerError
+from streams.kafka import broker_errors, check_reachable, kafka_python_connection
+from streams.settings import Settings
+
+TOPICS: dict[str, dict[str, str]] = {
+    "requests": {"cleanup.policy": "delete"},
+    "candidates": {"cleanup.policy": "delete"},
+    "rankings": {"cleanup.policy": "delete"},
+    "controls": {"cleanup.policy": "compact"},
+    "items": {"cleanup.policy": "compact"},
+    "vectors": {"cleanup.policy": "compact"},
+    "dead-letters": {"cleanup.policy": "delete", "retention.ms": str(30 * 24 * 3600 * 1000)},
+}
+"""Name without the prefix → configuration. `controls` and `vectors` hold what became of `requests` and `items`."""
+
+NO_ERROR, TOPIC_ALREADY_EXISTS = 0, 36
+READY_TIMEOUT = 15.0
+
+
+class TopicState(NamedTuple):
+    """One topic, as `ensure_topics` left it."""
+
+    name: str
+    partitions: int
+    cleanup: str
+    created: bool
+
+
+def ensure_topics(settings: Settings) -> list[TopicState]:
+    """Make the topics that are missing and return all of them, in the order of `TOPICS`; a second call changes nothing.
+
+    Raises BrokerError when the broker cannot be reached or refuses, and when a topic is there with another number of
+    partitions or another cleanup policy: neither can be put right without moving what the topic holds.
+    """
+    from kafka import KafkaAdminClient
+
+    check_reachable(settings)
+    with broker_errors(settings):
+        admin = KafkaAdminClient(**kafka_python_connection(settings))
+        try:
+            there = _partitions(admin, settings)
+            missing = [name for name in TOPICS if name not in there]
+            if missing:
+                _create(admin, settings, missing)
+                there = _until_ready(admin, settings)
+            _check(settings, there, _cleanup_policies(admin, settings))
+        finally:
+            admin.close()
+    return [
+        TopicState(settings.topic(name), there[name], configuration["cleanup.policy"], name in missing)
+        for name, configuration in TOPICS.items()
+    ]
+
+
+def _partitions(admin: Any, settings: Settings) -> dict[str, int]:
+    """Number of partitions of the topics that are there and have a leader for each."""
+    names = {settings.topic(name): name for name in TOPICS}
+    return {
+        names[topic["name"]]: len(topic["partitions"])
+        for topic in admin.describe_topics(list(names))
+        if topic["error_code"] == NO_ERROR
+        and topic["partitions"]
+        and all(partition["leader_id"] >= 0 for partition in topic["partitions"])
+    }
+
+
+def _create(admin: Any, settings: Settings, missing: list[str]) -> None:
+    wanted = {
+        settings.topic(name): {
+            "num_partitions": settings.partitions,
+            "replication_factor": settings.replication,
+            "configs": TOPICS[name],
+        }
+        for name in missing
+    }
+    for topic in admin.create_topics(wanted, raise_errors=False)["topics"]:
+        # Another process may have been quicker; whether it made the same is checked afterwards.
+        if topic["error_code"] not in (NO_ERROR, TOPIC_ALREADY_EXISTS):
+            raise BrokerError(f"cannot create {topic['name']}: {topic['error_message'] or topic['error_code']}")
+
+
+def _until_ready(admin: Any, settings: Settings) -> dict[str, int]:
+    """A created topic takes a moment until every broker knows it and its partitions have leaders."""
+    deadline = time.monotonic() + READY_TIMEOUT
+    while (there := _partitions(admin, settings)).keys() != TOPICS.keys():
+        if time.monotonic() > deadline:
+            missing = ", ".join(sorted(TOPICS.keys() - there.keys()))
+            raise BrokerError(f"topics not ready after {READY_TIMEOUT:.0f} s: {missing}")
+        time.sleep(0.05)
+    return there
+
+
+def _cleanup_policies(admin: Any, settings: Settings) -> dict[str, str]:
+    """As far as the broker tells: the embedded one does not."""
+    from kafka.admin import ConfigResource, ConfigResourceType
+
+    resources = [ConfigResource(ConfigResourceType.TOPIC, settings.topic(name)) for name in TOPICS]
+    described = admin.describe_configs(resources, config_filter="all").get("topic", {})
+    return {
+        name: described[settings.topic(name)]["cleanup.policy"]["value"]
+        for name in TOPICS
+        if "cleanup.policy" in described.get(settings.topic(name), {})
+    }
+
+
+def _check(settings: Settings, partitions: dict[str, int], cleanup: dict[str, str]) -> None:
+    wrong = [
+        f"{settings.topic(name)} has {count} partitions instead of {settings.partitions}"
+        for name, count in partitions.items()
+        if count != settings.partitions
+    ]
+    wrong += [
+        f"{settings.topic(name)} has cleanup.policy={cleanup[name]} instead of {configuration['cleanup.policy']}"
+        for name, configuration in TOPICS.items()
+        if name in cleanup and cleanup[name] != configuration["cleanup.policy"]
+    ]
+    if wrong:
+        raise BrokerError(
+            "; ".join(wrong) + ". Set CTRLREC_PARTITIONS to what is there if all topics agree on it, or choose another "
+            "CTRLREC_TOPIC_PREFIX, or delete the topic"
+        )
