@@ -1,0 +1,85 @@
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ranker.fusion import FUSIONS, base_order, control_ranks, fuse_ranks, fuse_reciprocal, fuse_scores
+
+NOTHING = np.empty(0)
+
+
+@st.composite
+def lists(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Base scores descending, control scores with ties, and which items are known."""
+    n = draw(st.integers(1, 40))
+    base = sorted(draw(st.lists(st.integers(-5, 5), min_size=n, max_size=n)), reverse=True)
+    control = draw(st.lists(st.integers(-3, 3), min_size=n, max_size=n))
+    known = draw(st.lists(st.booleans(), min_size=n, max_size=n))
+    return np.array(base, float), np.array(control, np.float32), np.array(known)
+
+
+def test_base_order_breaks_ties_by_place_in_the_list() -> None:
+    assert base_order(np.array([1.0, 3.0, 3.0, 2.0, 3.0])).tolist() == [1, 2, 4, 3, 0]
+
+
+def test_control_ranks_by_hand() -> None:
+    assert control_ranks(np.array([0.1, 0.9, 0.1, 0.5], np.float32), None).tolist() == [2, 0, 3, 1]
+
+
+def test_unknown_items_keep_their_place_and_the_others_share_the_rest() -> None:
+    scores = np.array([0.1, np.nan, 0.9, 0.5], np.float32)
+    assert control_ranks(scores, ~np.isnan(scores)).tolist() == [3, 1, 0, 2]
+
+
+def test_fuse_ranks_by_hand() -> None:
+    # Item: base rank, control rank, (1 - w) · base + w · control with w = 0.25.
+    # 0: 0, 3 → 0.75;  1: 1, 0 → 0.75;  2: 2, 2 → 2;  3: 3, 1 → 2.5.  The tie of 0 and 1 goes to the better base rank.
+    assert fuse_ranks(NOTHING, NOTHING, np.array([3, 0, 2, 1]), 0.25).tolist() == [0, 1, 2, 3]
+    assert fuse_ranks(NOTHING, NOTHING, np.array([3, 0, 2, 1]), 0.26).tolist() == [1, 0, 2, 3]
+
+
+def test_reciprocal_by_hand() -> None:
+    ranks, w = [3, 0, 2, 1], 0.5
+    fused = [(1 - w) / (60 + 1 + base) + w / (60 + 1 + rank) for base, rank in enumerate(ranks)]
+    expected = sorted(range(4), key=lambda item: -fused[item])
+    assert fuse_reciprocal(NOTHING, NOTHING, np.array(ranks), w).tolist() == expected
+
+
+def test_score_fusion_by_hand() -> None:
+    base, control = np.array([10.0, 9.0, 0.0]), np.array([0.0, 0.5, 1.0], np.float32)
+    # Unit scores: base 1, 0.9, 0; control 0, 0.5, 1; at w = 0.4: 0.6, 0.74, 0.4.
+    assert fuse_scores(base, control, np.array([2, 1, 0]), 0.4).tolist() == [1, 0, 2]
+
+
+@given(lists(), st.integers(0, 1_000_000))
+def test_rank_fusion_is_the_exact_sort_of_exact_fractions(lists: tuple[np.ndarray, ...], millionths: int) -> None:
+    base, control, known = lists
+    ranks = control_ranks(control, known)
+    weight = Fraction(millionths, 1_000_000)
+    expected = sorted(range(len(base)), key=lambda item: ((1 - weight) * item + weight * int(ranks[item]), item))
+    assert fuse_ranks(base, control, ranks, millionths / 1_000_000).tolist() == expected
+
+
+@pytest.mark.parametrize("method", FUSIONS)
+@given(lists=lists(), weight=st.floats(0, 1))
+def test_every_fusion_is_a_permutation_with_exact_ends(method: str, lists: tuple[np.ndarray, ...], weight: float) -> None:
+    base, control, known = lists
+    control = np.where(known, control, np.float32(np.nan))
+    ranks = control_ranks(control, known)
+    fuse = FUSIONS[method]  # type: ignore[index]
+    n = len(base)
+    assert sorted(fuse(base, control, ranks, weight).tolist()) == list(range(n))
+    assert fuse(base, control, ranks, 0.0).tolist() == list(range(n))
+    assert ranks[fuse(base, control, ranks, 1.0)].tolist() == list(range(n))
+
+
+@given(lists())
+def test_control_ranks_are_a_permutation_that_leaves_unknown_items_alone(lists: tuple[np.ndarray, ...]) -> None:
+    _, control, known = lists
+    ranks = control_ranks(control, known)
+    assert sorted(ranks.tolist()) == list(range(len(control)))
+    assert (ranks[~known] == np.flatnonzero(~known)).all()
+    by_rank = control[np.argsort(ranks)][np.sort(ranks[known])]
+    assert (np.diff(by_rank) <= 0).all()

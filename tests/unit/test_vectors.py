@@ -1,0 +1,106 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ranker.errors import BundleError
+from ranker.vectors import IDS, MAX_DIMENSION, SCALES, VECTORS, ItemVectors, Quantized, quantize
+
+
+def unit(rng: np.random.Generator, n: int, d: int) -> np.ndarray:
+    x = rng.normal(size=(n, d)).astype(np.float32)
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+def item_vectors(vectors: np.ndarray) -> ItemVectors:
+    rows = [quantize(vector) for vector in vectors]
+    ids = [f"i{i}" for i in range(len(rows))]
+    return ItemVectors(ids, np.stack([row.floats() for row in rows]), np.array([row.scale for row in rows], np.float32))
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([8, 384, MAX_DIMENSION]))
+def test_scores_are_exact_and_close_to_the_cosine(seed: int, d: int) -> None:
+    rng = np.random.default_rng(seed)
+    vectors, request = unit(rng, 7, d), unit(rng, 1, d)[0]
+    items, asked = item_vectors(vectors), quantize(request)
+    whole = items.scores(np.arange(7), asked.floats())
+    exact = [
+        np.float32(np.frombuffer(quantize(v).values, np.int8).astype(int) @ np.frombuffer(asked.values, np.int8).astype(int))
+        * np.float32(quantize(v).scale)
+        for v in vectors
+    ]
+    assert whole.tolist() == exact
+    assert np.abs(whole * np.float32(asked.scale) - vectors @ request).max() < 0.02
+
+
+def test_a_score_is_the_same_bits_whatever_it_is_computed_beside() -> None:
+    rng = np.random.default_rng(1)
+    items, values = item_vectors(unit(rng, 300, 384)), quantize(unit(rng, 1, 384)[0]).floats()
+    together = items.scores(np.arange(300), values)
+    for row in range(300):
+        assert items.scores(np.array([row]), values)[0] == together[row]
+
+
+def test_late_items_are_found_replaced_and_forgotten() -> None:
+    rng = np.random.default_rng(2)
+    vectors = unit(rng, 5, 16)
+    items, values = item_vectors(vectors[:3]), quantize(vectors[4]).floats()
+    alone = item_vectors(vectors).scores(np.arange(5), values)
+    items.put("new", quantize(vectors[3]))
+    assert items.rows(["i1", "new", "nobody"]).tolist() == [1, 3, -1]
+    assert items.scores(items.rows(["i1", "new"]), values).tolist() == [alone[1], alone[3]]
+    items.put("i1", quantize(vectors[4]))  # replaces one of the bundle's
+    assert items.scores(items.rows(["i1"]), values)[0] == alone[4]
+    items.remove("i1")
+    assert items.rows(["i1"]).tolist() == [-1]
+    items.put("again", quantize(vectors[0]))  # takes the place that was freed
+    assert items.scores(items.rows(["again", "new", "i2"]), values).tolist() == [alone[0], alone[3], alone[2]]
+    items.remove("nobody")
+    assert len(items) == 4
+
+
+def test_many_late_items() -> None:
+    rng = np.random.default_rng(3)
+    vectors = unit(rng, 500, 8)
+    items, values = item_vectors(vectors[:2]), quantize(vectors[0]).floats()
+    for i in range(2, 500):
+        items.put(f"i{i}", quantize(vectors[i]))
+    expected = item_vectors(vectors).scores(np.arange(500), values)
+    assert items.scores(items.rows([f"i{i}" for i in range(500)]), values).tolist() == expected.tolist()
+
+
+def test_save_and_load(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    vectors = [quantize(vector) for vector in unit(rng, 4, 12)]
+    ItemVectors.save(tmp_path, ["a", "b", "c", "ü"], vectors)
+    items = ItemVectors.load(tmp_path)
+    assert (len(items), items.dimension) == (4, 12)
+    assert items.rows(["ü", "a"]).tolist() == [3, 0]
+    expected = float(vectors[3].floats() @ vectors[0].floats()) * np.float32(vectors[3].scale)
+    assert items.scores(items.rows(["ü"]), vectors[0].floats())[0] == np.float32(expected)
+
+
+@pytest.mark.parametrize("name", [VECTORS, SCALES, IDS])
+def test_a_missing_or_damaged_file_is_named(tmp_path: Path, name: str) -> None:
+    ItemVectors.save(tmp_path, ["a"], [Quantized(bytes([1, 2]), 0.5)])
+    (tmp_path / name).write_bytes(b"{")
+    with pytest.raises(BundleError, match=r"item vectors in"):
+        ItemVectors.load(tmp_path)
+    (tmp_path / name).unlink()
+    with pytest.raises(BundleError, match=name):
+        ItemVectors.load(tmp_path)
+
+
+def test_shapes_that_do_not_match_are_refused() -> None:
+    with pytest.raises(BundleError, match="2 item ids, 1 vectors"):
+        ItemVectors(["a", "b"], np.ones((1, 2), np.float32), np.ones(1, np.float32))
+    with pytest.raises(BundleError, match=str(MAX_DIMENSION)):
+        ItemVectors(["a"], np.ones((1, MAX_DIMENSION + 1), np.float32), np.ones(1, np.float32))
+
+
+@pytest.mark.parametrize("bad", [0.0, np.nan, np.inf])
+def test_a_vector_without_direction_is_refused(bad: float) -> None:
+    with pytest.raises(ValueError, match="no direction"):
+        quantize(np.full(3, bad, np.float32))
