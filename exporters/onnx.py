@@ -1,0 +1,63 @@
+"""A tower of torch weights becomes one ONNX graph: token ids in, the finished vector out.
+
+The batch axis is fixed at one text. Dynamic quantization takes its activation scale over everything in a call, so a
+text embedded beside others would get another vector; this graph cannot be called that way. With a single text there is
+no padding either, so the graph needs no attention mask, and the mean over its tokens is a plain mean.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from ranker.errors import BundleError
+from ranker.towers import INPUT, OUTPUT
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+DOMAINS = frozenset({"", "ai.onnx", "com.microsoft"})
+"""Operator sets that onnxruntime brings along; com.microsoft holds what its dynamic quantization writes."""
+
+
+def to_onnx(encoder: "nn.Module", output: Path) -> None:
+    """Write `encoder` with mean pooling and L2 normalisation: `input_ids` (1, t) int64 -> `vector` (1, d) float32.
+
+    Raises BundleError if the graph would need a second file or operators that a worker does not have.
+    """
+    import torch
+    from optimum.exporters.onnx import export
+    from optimum.exporters.onnx.config import TextEncoderOnnxConfig
+    from optimum.utils import DEFAULT_DUMMY_SHAPES, NormalizedTextConfig
+
+    class Pooled(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder = encoder
+            self.config = encoder.config
+
+        def forward(self, input_ids: "Tensor") -> dict[str, "Tensor"]:
+            hidden = self.encoder(input_ids=input_ids).last_hidden_state  # (1, t, d)
+            return {OUTPUT: torch.nn.functional.normalize(hidden.mean(dim=1), dim=1)}  # (1, d)
+
+    class PooledConfig(TextEncoderOnnxConfig):
+        NORMALIZED_CONFIG_CLASS = NormalizedTextConfig
+        inputs: ClassVar[dict[str, dict[int, str]]] = {INPUT: {1: "tokens"}}
+        outputs: ClassVar[dict[str, dict[int, str]]] = {OUTPUT: {}}
+
+    config = PooledConfig(encoder.config, task="feature-extraction")
+    export(Pooled(), config, output, input_shapes=DEFAULT_DUMMY_SHAPES | {"batch_size": 1})
+    check_graph(output)
+
+
+def check_graph(file: Path) -> None:
+    """Raise BundleError if the graph in `file` reaches outside it: weights in other files, operators of others."""
+    import onnx
+
+    graph = onnx.load(str(file), load_external_data=False)
+    for tensor in onnx.external_data_helper._get_all_tensors(graph):
+        if onnx.external_data_helper.uses_external_data(tensor):
+            raise BundleError(f"{file.name} keeps the weights {tensor.name} in another file; a graph must be one file")
+    foreign = {opset.domain for opset in graph.opset_import} | {node.domain for node in graph.graph.node}
+    foreign -= DOMAINS
+    if foreign or graph.functions:
+        owners = ", ".join(sorted(foreign)) or "its own"
+        raise BundleError(f"{file.name} uses operators of {owners}; onnxruntime alone cannot run them")
