@@ -9,22 +9,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranker.events import Adherence
+from ranker.fusion import RANKS
 
 TOP = 10
 NO_HEADROOM = 0.02
 """Below this A(best) - A(base) the list leaves nothing to gain, and a gain would be a ratio of noise."""
 
-_DISCOUNTS = (1 / np.log2(np.arange(2, TOP + 2))).astype(np.float32)
-_SHARES = [_DISCOUNTS[:k] / _DISCOUNTS[: max(k, 1)].sum() for k in range(TOP + 1)]
+_DISCOUNTS = 1 / np.log2(np.arange(2, TOP + 2))
+_SHARES = [(_DISCOUNTS[:k] / _DISCOUNTS[: max(k, 1)].sum()).astype(np.float32) for k in range(TOP + 1)]
 
 
-def adherence(alignment: NDArray[np.float32], order: NDArray[np.intp]) -> Adherence:
-    """Of a fused `order` (n,), given `alignment` (n,) in base order, 0 for an item that nothing is known of."""
-    k = min(TOP, len(alignment))
-    shares = _SHARES[k]
-    base = float(shares @ alignment[:k])
-    fused = float(shares @ alignment[order[:k]])
-    best = float(shares @ np.sort(alignment)[: -k - 1 : -1])
+def adherence(
+    similarity: NDArray[np.float32], order: NDArray[np.intp], by_score: NDArray[np.intp], slope: float, intercept: float
+) -> Adherence:
+    """Of a fused `order` (n,); everything is in base order, and `by_score` (n,) is `order` at its best.
+
+    a = 1 / (1 + exp(-(slope · similarity + intercept))), and 0 where `similarity` (n,) is NaN: nothing is known of the item.
+    """
+    k = min(TOP, len(order))
+    tops = np.concatenate((RANKS[:k], order[:k], by_score[:k]))  # (3k,)
+    alignment = 1 / (1 + np.exp(similarity[tops] * np.float32(-slope) - np.float32(intercept)))
+    alignment[alignment != alignment] = 0
+    base, fused, best = (alignment.reshape(3, k) @ _SHARES[k]).tolist()  # (3, k) @ (k,) -> (3,)
     headroom = best - base
     return Adherence(
         base=round(base, 4),

@@ -6,37 +6,41 @@ as base ranks. Ties go to the better base rank, weight 0 gives the base order an
 """
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ranker.events import MAX_CANDIDATES
 
 Order = NDArray[np.intp]
 Fusion = Callable[[NDArray[np.float64], NDArray[np.float32], Order, float], Order]
 Method = Literal["rank", "score", "rrf"]
 
 WEIGHT_STEPS = 1_000_000
+RANKS = np.arange(MAX_CANDIDATES)
 RRF_K = 60
 """The constant of reciprocal rank fusion: Cormack, Clarke and Büttcher, SIGIR 2009."""
 
 
-def base_order(base_scores: NDArray[np.float64]) -> Order:
-    """Positions (n,) of a list by descending score, ties in the list's own order."""
-    return np.argsort(-base_scores, kind="stable")
+def descending(scores: NDArray[np.floating[Any]]) -> Order:
+    """Positions (n,) by descending score, ties by position, NaN last."""
+    return (-scores).argsort(kind="stable")
 
 
-def control_ranks(control_scores: NDArray[np.float32], known: NDArray[np.bool_] | None) -> Order:
-    """Rank (n,) of each item by descending control score, ties by base rank.
+def control_ranks(by_score: Order, known: NDArray[np.bool_] | None) -> Order:
+    """Rank (n,) of each item on the control side; `by_score` (n,) is `descending(control_scores)`.
 
     Items that are not `known` keep their base rank; the known ones share out the places that are left.
     """
-    n = len(control_scores)
-    ranks = np.arange(n, dtype=np.intp)
+    n = len(by_score)
     if known is None:
-        ranks[np.argsort(-control_scores, kind="stable")] = np.arange(n)
+        ranks = np.empty(n, np.intp)
+        ranks[by_score] = RANKS[:n]
     else:
-        places = np.flatnonzero(known)
-        ranks[places[np.argsort(-control_scores[places], kind="stable")]] = places
+        ranks = np.arange(n)
+        places = known.nonzero()[0]
+        ranks[by_score[: len(places)]] = places
     return ranks
 
 
@@ -48,10 +52,10 @@ def fuse_ranks(_base: NDArray[np.float64], _control: NDArray[np.float32], contro
     """
     n = len(control_ranks)
     step = round(weight * WEIGHT_STEPS)
-    base_ranks = np.arange(n, dtype=np.int64)
-    keys = ((WEIGHT_STEPS - step) * base_ranks + step * control_ranks) * n + base_ranks
+    digits = 1 << n.bit_length()
+    keys = RANKS[:n] * ((WEIGHT_STEPS - step) * digits + 1) + control_ranks * (step * digits)
     keys.sort()
-    return keys % n
+    return keys & (digits - 1)
 
 
 def fuse_scores(base_scores: NDArray[np.float64], control_scores: NDArray[np.float32], ranks: Order, weight: float) -> Order:
@@ -61,15 +65,14 @@ def fuse_scores(base_scores: NDArray[np.float64], control_scores: NDArray[np.flo
     base = _unit(base_scores)
     # An item without a vector has no opinion of the request's: its base score stands on both sides.
     control = np.where(np.isnan(control_scores), base, _unit(control_scores.astype(np.float64)))
-    return np.argsort(-((1 - weight) * base + weight * control), kind="stable")
+    return descending((1 - weight) * base + weight * control)
 
 
 def fuse_reciprocal(_base: NDArray[np.float64], _control: NDArray[np.float32], ranks: Order, weight: float) -> Order:
     """Weighted reciprocal rank fusion, (1 - w) / (60 + rank) + w / (60 + rank) with ranks from 1; for comparison."""
     if weight in (0.0, 1.0):
         return fuse_ranks(_base, _control, ranks, weight)
-    base_ranks = np.arange(len(ranks))
-    return np.argsort(-((1 - weight) / (RRF_K + 1 + base_ranks) + weight / (RRF_K + 1 + ranks)), kind="stable")
+    return descending((1 - weight) / (RRF_K + 1 + RANKS[: len(ranks)]) + weight / (RRF_K + 1 + ranks))
 
 
 def _unit(scores: NDArray[np.float64]) -> NDArray[np.float64]:

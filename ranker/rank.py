@@ -1,5 +1,6 @@
 """The whole ranking story: a candidate list and the control in force become a ranking."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from ranker.adherence import adherence
 from ranker.errors import BadEvent
 from ranker.events import CandidateList, Control, Degraded, Explanation, Ranking
-from ranker.fusion import FUSIONS, Method, base_order, control_ranks
+from ranker.fusion import FUSIONS, RANKS, Method, Order, control_ranks, descending
 from ranker.vectors import Floats, ItemVectors, Quantized
 
 
@@ -59,52 +60,56 @@ def rank(
     Raises BadEvent(schema) for lists that do not line up, repeated items, and scores that are not finite.
     """
     ids, n = candidates.item_ids, len(candidates.item_ids)
-    scores = _checked_scores(candidates)
-    base = base_order(scores)  # (n,) positions; from here on everything is in base order
-    steering, why = _in_force(steering, candidates, model, degraded)
-    lap("control")
-
+    scores = _finite_scores(candidates)
+    base = descending(scores)  # (n,) positions; from here on everything is in base order
     rows = model.items.rows(ids)[base]  # (n,)
     unknown = int(np.count_nonzero(rows < 0))
+    _refuse_repeats(ids, rows, unknown, model)
+    steering, why = _in_force(steering, candidates, model, degraded)
+    weight = _weight(candidates, steering, model)
+    lap("control")
+
     if steering is None or unknown == n:
-        order, ranks, figures = np.arange(n), None, None
+        order, ranks, figures = RANKS[:n], None, None
     else:
         similarity, known = _similarity(rows, unknown, steering, model)
         lap("gather")
-        ranks = control_ranks(similarity, known)
-        weight = _weight(candidates, steering, model)
+        by_score = descending(similarity)
+        ranks = control_ranks(by_score, known)
         order = FUSIONS[model.fusion](scores[base], similarity, ranks, weight)
-        logits = similarity * np.float32(steering.scale * model.slope) + np.float32(model.intercept)
-        alignment = 1 / (1 + np.exp(-logits))
-        figures = adherence(alignment if known is None else np.where(known, alignment, np.float32(0)), order)
+        figures = adherence(similarity, order, by_score, model.slope * steering.scale, model.intercept)
     lap("fuse")
 
     order = order[: candidates.top_k]
     return Ranking(
         event_id=candidates.event_id,
         user_id=candidates.user_id,
-        item_ids=[ids[position] for position in base[order].tolist()],
+        item_ids=list(map(ids.__getitem__, base[order].tolist())),
         created_at=candidates.created_at,
         bundle=model.bundle,
         request_id=steering.request_id if steering else None,
-        weight=_weight(candidates, steering, model) if steering else 0.0,
+        weight=weight,
         degraded=why or ("unknown_items" if unknown else None),
         unknown_items=unknown,
         adherence=figures,
-        explain=Explanation(order.tolist(), None if ranks is None else ranks[order].tolist()) if candidates.explain else None,
+        explain=_explanation(order, ranks) if candidates.explain else None,
     )
 
 
-def _checked_scores(candidates: CandidateList) -> NDArray[np.float64]:
+def _finite_scores(candidates: CandidateList) -> NDArray[np.float64]:
     n = len(candidates.item_ids)
     if len(candidates.base_scores) != n:
         raise BadEvent("schema", f"{n} item_ids but {len(candidates.base_scores)} base_scores")
-    if len(set(candidates.item_ids)) != n:
-        raise BadEvent("schema", f"item_ids holds {n - len(set(candidates.item_ids))} repeated ids")
     scores = np.fromiter(candidates.base_scores, np.float64, n)
-    if not np.isfinite(scores).all():
-        raise BadEvent("schema", f"base_scores[{int(np.argmin(np.isfinite(scores)))}] is not finite")
+    if not math.isfinite(np.add.reduce(scores)) and not np.isfinite(scores).all():
+        raise BadEvent("schema", f"base_scores[{np.isfinite(scores).argmin()}] is not finite")
     return scores
+
+
+def _refuse_repeats(ids: list[str], rows: NDArray[np.intp], unknown: int, model: Model) -> None:
+    """Rows tell repeats at a third of the cost of hashing ids, but all unknown items have the same one."""
+    if (unknown or model.items.repeated(rows)) and len(set(ids)) != len(ids):
+        raise BadEvent("schema", f"item_ids holds {len(ids) - len(set(ids))} repeated ids")
 
 
 def _in_force(
@@ -132,7 +137,13 @@ def _similarity(
     return similarity, known
 
 
-def _weight(candidates: CandidateList, steering: Steering, model: Model) -> float:
+def _explanation(order: Order, ranks: Order | None) -> Explanation:
+    return Explanation(order.tolist(), None if ranks is None else ranks[order].tolist())
+
+
+def _weight(candidates: CandidateList, steering: Steering | None, model: Model) -> float:
+    if steering is None:
+        return 0.0
     for weight in (candidates.weight, steering.weight):
         if weight is not None:
             return weight

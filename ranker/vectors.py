@@ -55,6 +55,7 @@ class ItemVectors:
         self._values, self._scales, self._n = values, np.array(scales, np.float32), len(ids)
         self._late = np.empty((0, values.shape[1]), np.float32)
         self._free: list[int] = []
+        self._seen = np.empty(len(ids), np.intp)
         # One buffer for every gather: a fresh array of this size costs more in page faults than the copy itself.
         self._buffer = np.empty((256, values.shape[1]), np.float32)
 
@@ -86,6 +87,11 @@ class ItemVectors:
         """Row of each item (n,), -1 where it has no vector."""
         return np.fromiter(map(self._index.get, item_ids, repeat(-1)), np.intp, len(item_ids))
 
+    def repeated(self, rows: NDArray[np.intp]) -> bool:
+        """Whether a row occurs twice in `rows` (n,), all >= 0."""
+        self._seen[rows] = places = np.arange(len(rows))
+        return not (self._seen[rows] == places).all()
+
     def scores(self, rows: NDArray[np.intp], values: Floats) -> Floats:
         """Dot product of a quantized request, (d,), with the items of `rows`, (n,), all >= 0: (n,) float32.
 
@@ -95,7 +101,7 @@ class ItemVectors:
         if n > len(self._buffer):
             self._buffer = np.empty((2 * n, self.dimension), np.float32)
         gathered = self._buffer[:n]
-        np.take(self._values, rows, axis=0, out=gathered, mode="clip")  # (n, d)
+        self._values.take(rows, 0, gathered, "clip")  # (n, d)
         if len(self._late) and (late := rows >= self._n).any():
             gathered[late] = self._late[rows[late] - self._n]
         products: Floats = gathered @ values  # (n, d) @ (d,) -> (n,)
@@ -110,6 +116,7 @@ class ItemVectors:
                 self._late = np.concatenate([self._late, np.empty((max(64, len(self._late)), self.dimension), np.float32)])
             if row == len(self._scales):
                 self._scales = np.append(self._scales, np.float32(0))
+                self._seen = np.append(self._seen, 0)
         self._late[row - self._n] = vector.floats()
         self._scales[row] = vector.scale
         self._index[item_id] = row

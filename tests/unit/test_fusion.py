@@ -5,32 +5,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ranker.fusion import FUSIONS, base_order, control_ranks, fuse_ranks, fuse_reciprocal, fuse_scores
+from ranker.fusion import FUSIONS, control_ranks, descending, fuse_ranks, fuse_reciprocal, fuse_scores
 
 NOTHING = np.empty(0)
 
 
 @st.composite
 def lists(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Base scores descending, control scores with ties, and which items are known."""
+    """Base scores descending, control scores with ties and NaN for unknown items, and which items are known."""
     n = draw(st.integers(1, 40))
     base = sorted(draw(st.lists(st.integers(-5, 5), min_size=n, max_size=n)), reverse=True)
     control = draw(st.lists(st.integers(-3, 3), min_size=n, max_size=n))
     known = draw(st.lists(st.booleans(), min_size=n, max_size=n))
-    return np.array(base, float), np.array(control, np.float32), np.array(known)
+    return np.array(base, float), np.where(known, np.array(control, np.float32), np.float32(np.nan)), np.array(known)
 
 
-def test_base_order_breaks_ties_by_place_in_the_list() -> None:
-    assert base_order(np.array([1.0, 3.0, 3.0, 2.0, 3.0])).tolist() == [1, 2, 4, 3, 0]
+def test_descending_breaks_ties_by_place_in_the_list() -> None:
+    assert descending(np.array([1.0, 3.0, 3.0, 2.0, 3.0])).tolist() == [1, 2, 4, 3, 0]
 
 
 def test_control_ranks_by_hand() -> None:
-    assert control_ranks(np.array([0.1, 0.9, 0.1, 0.5], np.float32), None).tolist() == [2, 0, 3, 1]
+    assert control_ranks(descending(np.array([0.1, 0.9, 0.1, 0.5], np.float32)), None).tolist() == [2, 0, 3, 1]
 
 
 def test_unknown_items_keep_their_place_and_the_others_share_the_rest() -> None:
     scores = np.array([0.1, np.nan, 0.9, 0.5], np.float32)
-    assert control_ranks(scores, ~np.isnan(scores)).tolist() == [3, 1, 0, 2]
+    assert control_ranks(descending(scores), ~np.isnan(scores)).tolist() == [3, 1, 0, 2]
 
 
 def test_fuse_ranks_by_hand() -> None:
@@ -56,7 +56,7 @@ def test_score_fusion_by_hand() -> None:
 @given(lists(), st.integers(0, 1_000_000))
 def test_rank_fusion_is_the_exact_sort_of_exact_fractions(lists: tuple[np.ndarray, ...], millionths: int) -> None:
     base, control, known = lists
-    ranks = control_ranks(control, known)
+    ranks = control_ranks(descending(control), known)
     weight = Fraction(millionths, 1_000_000)
     expected = sorted(range(len(base)), key=lambda item: ((1 - weight) * item + weight * int(ranks[item]), item))
     assert fuse_ranks(base, control, ranks, millionths / 1_000_000).tolist() == expected
@@ -66,8 +66,7 @@ def test_rank_fusion_is_the_exact_sort_of_exact_fractions(lists: tuple[np.ndarra
 @given(lists=lists(), weight=st.floats(0, 1))
 def test_every_fusion_is_a_permutation_with_exact_ends(method: str, lists: tuple[np.ndarray, ...], weight: float) -> None:
     base, control, known = lists
-    control = np.where(known, control, np.float32(np.nan))
-    ranks = control_ranks(control, known)
+    ranks = control_ranks(descending(control), known)
     fuse = FUSIONS[method]  # type: ignore[index]
     n = len(base)
     assert sorted(fuse(base, control, ranks, weight).tolist()) == list(range(n))
@@ -78,7 +77,7 @@ def test_every_fusion_is_a_permutation_with_exact_ends(method: str, lists: tuple
 @given(lists())
 def test_control_ranks_are_a_permutation_that_leaves_unknown_items_alone(lists: tuple[np.ndarray, ...]) -> None:
     _, control, known = lists
-    ranks = control_ranks(control, known)
+    ranks = control_ranks(descending(control), known)
     assert sorted(ranks.tolist()) == list(range(len(control)))
     assert (ranks[~known] == np.flatnonzero(~known)).all()
     by_rank = control[np.argsort(ranks)][np.sort(ranks[known])]

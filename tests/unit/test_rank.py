@@ -119,19 +119,26 @@ def test_adherence_by_hand() -> None:
     # Discounts 1, 1/log2(3), 1/2. Base order 0, 1, 0.5; fused order by index 2, 0, 1: 0.5, 0, 1; best 1, 0.5, 0.
     w = [1.0, 1 / np.log2(3), 0.5]
     base, fused, best = (sum(a * b for a, b in zip(w, x, strict=True)) / sum(w) for x in ([0, 1, 0.5], [0.5, 0, 1], [1, 0.5, 0]))
-    figures = adherence(np.array([0, 1, 0.5], np.float32), np.array([2, 0, 1]))
+    logits = np.array([-np.inf, np.inf, 0], np.float32)
+    figures = adherence(logits, np.array([2, 0, 1]), np.array([1, 2, 0]), 1.0, 0.0)
     assert (figures.base, figures.fused, figures.best) == pytest.approx((base, fused, best), abs=1e-4)
     assert figures.gain == pytest.approx((fused - base) / (best - base), abs=1e-4)
     assert figures.overlap == 1.0
 
 
 def test_no_headroom_gives_no_gain() -> None:
-    assert adherence(np.array([0.5, 0.51], np.float32), np.array([1, 0])).gain is None
+    assert adherence(np.array([0.5, 0.51], np.float32), np.array([1, 0]), np.array([1, 0]), 1.0, 0.0).gain is None
+
+
+def test_an_item_of_which_nothing_is_known_is_aligned_with_nothing() -> None:
+    figures = adherence(np.array([np.nan, 50.0], np.float32), np.array([1, 0]), np.array([1, 0]), 1.0, 0.0)
+    assert figures.base == pytest.approx((1 / np.log2(3)) / (1 + 1 / np.log2(3)), abs=1e-4)
+    assert (figures.fused, figures.gain) == (figures.best, 1.0)
 
 
 def test_overlap_counts_the_base_top_that_stayed() -> None:
     order = np.concatenate([np.arange(5, 20), np.arange(5)])  # places 5..9 of the base top ten stay in the top ten
-    assert adherence(np.linspace(0, 1, 20, dtype=np.float32), order).overlap == 0.5
+    assert adherence(np.linspace(0, 1, 20, dtype=np.float32), order, order, 1.0, 0.0).overlap == 0.5
 
 
 def test_kendall_tau_by_hand() -> None:
