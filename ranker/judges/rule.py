@@ -1,0 +1,88 @@
+"""The judge that decides from catalogue facts and the user's history: exact, without a network, so also the ground truth."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranker.catalogue import Catalogue
+from ranker.requests.spec import Acclaim, Era, Fact, OwnTaste, Popularity, Spec, Topic
+from ranker.taste import Taste
+
+Scores = NDArray[np.float32]
+RELEVANT = 0.5
+"""An item is relevant to a request from this score on."""
+# What misses stays below RELEVANT, but near misses score higher than far ones, so that a ranking is taught beyond yes and no.
+NEAR_MISS = 0.4
+MAINSTREAM_FROM, HIDDEN_BELOW, GOOD_FROM = 0.80, 0.60, 0.55
+ACCLAIMED_FROM, BAD_BELOW = 0.80, 0.25
+YEARS_TO_FADE = 8.0
+# How much an item of the user's first, second, third genre fits their taste; fits of several genres add up to 1 at most.
+TASTE_WEIGHTS = (0.8, 0.7, 0.6)
+
+
+class RuleJudge:
+    """Scores a whole catalogue at once; fits of single facts are computed once and kept."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self._columns = {genre: column for column, genre in enumerate(catalogue.genres)}
+        self._fits: dict[tuple[Fact, Taste | None], Scores] = {}
+
+    def scores(self, spec: Spec, taste: Taste | None = None) -> Scores:
+        """(n,) float32 in [0, 1], rows as in the catalogue.
+
+        and = product, or = maximum, not = 1 - fit. Raises ValueError where the spec is about the user's own taste and
+        none is given.
+        """
+        scores = np.ones(len(self.catalogue), dtype=np.float32)
+        if spec.wanted:
+            fits = np.stack([self.fit(fact, taste) for fact in spec.wanted])  # (facts, n)
+            scores = fits.max(axis=0) if spec.any_of else fits.prod(axis=0)
+        for fact in spec.refused:
+            scores = scores * (1 - self.fit(fact, taste))
+        return scores
+
+    def mentions(self, spec: Spec, taste: Taste | None = None) -> Scores:
+        """(n,) the best fit with any fact that the request talks about, wanted or refused."""
+        return np.stack([self.fit(fact, taste) for fact in (*spec.wanted, *spec.refused)]).max(axis=0)
+
+    def fit(self, fact: Fact, taste: Taste | None = None) -> Scores:
+        """(n,) float32 in [0, 1]: how well each item fits one fact."""
+        key = (fact, taste if isinstance(fact, OwnTaste) else None)
+        if key not in self._fits:
+            self._fits[key] = self._fit(fact, taste).astype(np.float32)
+        return self._fits[key]
+
+    def _fit(self, fact: Fact, taste: Taste | None) -> NDArray[np.floating]:
+        popularity, acclaim = self.catalogue.popularity, self.catalogue.acclaim
+        match fact:
+            case Topic(genres):
+                columns = [self._columns[genre] for genre in genres if genre in self._columns]
+                return self.catalogue.genre_matrix[:, columns].any(axis=1).astype(np.float32)
+            case Era(first, last):
+                years = self.catalogue.years
+                early = 0.0 if first is None else np.maximum(first - years, 0)
+                late = 0.0 if last is None else np.maximum(years - last, 0)
+                distance = early + late  # in years; NaN where the year is unknown, which fits no era
+                fits = np.where(distance > 0, NEAR_MISS * np.exp(-distance / YEARS_TO_FADE), 1.0)
+                return np.where(np.isnan(years), 0.0, fits)
+            case Popularity("mainstream"):
+                return at_least(popularity, MAINSTREAM_FROM)
+            case Popularity():
+                return np.minimum(at_least(1 - popularity, 1 - HIDDEN_BELOW), at_least(acclaim, GOOD_FROM))
+            case Acclaim("high"):
+                return at_least(acclaim, ACCLAIMED_FROM)
+            case Acclaim():
+                return at_least(1 - acclaim, 1 - BAD_BELOW)
+            case OwnTaste():
+                if taste is None:
+                    raise ValueError("this request is about the user's own taste, and none was given")
+                fits = np.zeros(len(self.catalogue), dtype=np.float32)
+                for genre, weight in zip(taste.genres, TASTE_WEIGHTS, strict=False):
+                    if genre in self._columns:
+                        fits = fits + weight * self.catalogue.genre_matrix[:, self._columns[genre]]
+                return np.minimum(fits, 1)
+
+
+def at_least(quantile: NDArray[np.float32], bound: float) -> NDArray[np.float32]:
+    """(n,) 1 from the bound on; below it a near miss, smaller the further away."""
+    return np.where(quantile >= bound, np.float32(1), NEAR_MISS * quantile / np.float32(bound))
