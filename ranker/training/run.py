@@ -1,0 +1,157 @@
+"""`ctrlrec train` from directory to directory: read, train, measure, write."""
+
+import hashlib
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from ranker.bundle import Calibration
+from ranker.data import Dataset, load_dataset
+from ranker.errors import DataError
+from ranker.evaluate import Case, Report, cases, evaluate, split_users
+from ranker.judges.rule import RuleJudge
+from ranker.requests import Grammar, Split
+from ranker.taste import user_taste
+from ranker.training.budget import Budget
+from ranker.training.calibration import calibrate
+from ranker.training.towers import MAX_LENGTH, Tower, load_encoder, load_tokenizer
+from ranker.training.train import Watch, train
+
+BACKBONE_NOTE = "SOURCE"
+EVALUATION_SEED = 7
+"""Not the training's: the same requests are measured whatever a run was seeded with."""
+
+
+class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """training.json: what the towers are, and how they came to be."""
+
+    backbone: str
+    backbone_sha256: str
+    dimension: int
+    max_length: int
+    pooling: str
+    seed: int
+    steps: dict[str, int]
+    seconds: dict[str, float]
+    wall_seconds: float
+    catalogue_sha256: str
+    items: int
+    users_trained_with: int
+    users_held_out: list[str]
+    calibration: Calibration
+    """On dev phrasings, which neither train nor measure."""
+    evaluation: Report | None
+    zero_shot: Report | None
+
+
+CALIBRATION_CASES = 15
+"""Of each category."""
+
+
+def run_training(
+    data: Path, backbone: Path, out: Path, *, budget: Budget, seed: int, per_category: int, watch: Watch
+) -> TrainingRecord:
+    """Trains on the data set and writes both towers, the tokenizer and training.json below `out`.
+
+    Measures with `per_category` requests in held-out phrasings by held-out users; 0 leaves the measuring out. Raises
+    DataError where the data set or the backbone cannot be read.
+    """
+    started = time.monotonic()
+    dataset = load_dataset(data)
+    if len(dataset.interactions.user_ids) < 2:
+        raise DataError(f"{data}: training needs interactions of two users or more, one of them to be held out")
+    request, item = Tower.load(backbone), Tower.load(backbone)
+    users, held_out = split_users(dataset.interactions.user_ids, seed)
+    measured = measured_cases(dataset, held_out, "heldout", per_category)
+    untouched = request.eval().embed([case.text for case in measured])
+    tastes = [user_taste(dataset, user) for user in users]
+    trained = train(request, item, dataset.catalogue, tastes, budget, seed, watch)
+    chosen = measured_cases(dataset, users, "dev", CALIBRATION_CASES)
+    report = zero_shot = None
+    if measured:
+        report = evaluate(measured, "heldout", request.embed, trained.item_vectors)
+        zero_shot = evaluate(measured, "heldout", lambda _: untouched, trained.zero_shot_vectors)
+    record = TrainingRecord(
+        backbone=_backbone_name(backbone),
+        backbone_sha256=_sha256(backbone / "model.safetensors"),
+        dimension=request.dimension,
+        max_length=MAX_LENGTH,
+        pooling="mean",
+        seed=seed,
+        steps=trained.steps,
+        seconds={name: round(value, 2) for name, value in trained.seconds.items()},
+        wall_seconds=round(time.monotonic() - started, 2),
+        catalogue_sha256=dataset.catalogue.digest(),
+        items=len(dataset.catalogue),
+        users_trained_with=len(users),
+        users_held_out=held_out,
+        calibration=calibrate(chosen, request.embed, trained.item_vectors),
+        evaluation=report,
+        zero_shot=zero_shot,
+    )
+    _write(out, request, item, backbone / "tokenizer.json", record)
+    return record
+
+
+def run_evaluation(
+    towers: Path, data: Path, backbone: Path | None, split: Split, per_category: int
+) -> tuple[Report, Report | None]:
+    """(the towers' figures, the untouched backbone's where its directory is given), with the run's held-out users."""
+    record, dataset = read_record(towers), load_dataset(data)
+    measured = measured_cases(dataset, record.users_held_out, split, per_category)
+    texts = dataset.catalogue.texts()
+
+    def report(request: Tower, item: Tower) -> Report:
+        return evaluate(measured, split, request.eval().embed, item.eval().embed(texts))
+
+    tokenizer = load_tokenizer(towers / "tokenizer.json")
+    tuned = report(*(Tower(load_encoder(towers / name), tokenizer) for name in ("request", "item")))
+    if backbone is None:
+        return tuned, None
+    untouched = Tower.load(backbone)
+    return tuned, report(untouched, untouched)
+
+
+def measured_cases(dataset: Dataset, users: Sequence[str], split: Split, per_category: int) -> list[Case]:
+    """The requests of a split that these users are measured with; the same ones whatever the training's seed."""
+    tastes = [user_taste(dataset, user) for user in users]
+    grammar, judge = Grammar(dataset.catalogue), RuleJudge(dataset.catalogue)
+    return cases(grammar, judge, tastes, split, per_category, EVALUATION_SEED)
+
+
+def read_record(towers: Path) -> TrainingRecord:
+    """training.json of a run. Raises DataError where it is missing or not as this version writes it."""
+    path = towers / "training.json"
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=TrainingRecord)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file; `ctrlrec train` writes it") from error
+    except msgspec.MsgspecError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def _write(out: Path, request: Tower, item: Tower, tokenizer: Path, record: TrainingRecord) -> None:
+    """training.json last: where it is there, all of it is there."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "training.json").unlink(missing_ok=True)
+    for name, tower in (("request", request), ("item", item)):
+        tower.encoder.save_pretrained(out / name)  # type: ignore[operator]
+    plain = load_tokenizer(tokenizer)
+    plain.no_truncation()
+    plain.save(str(out / "tokenizer.json"))
+    (out / "training.json").write_bytes(msgspec.json.format(msgspec.json.encode(record)) + b"\n")
+
+
+def _backbone_name(directory: Path) -> str:
+    """What `ctrlrec data` noted of where the backbone came from, or the directory's name."""
+    note = directory / BACKBONE_NOTE
+    return note.read_text().strip() if note.is_file() else directory.name
+
+
+def _sha256(path: Path) -> str:
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; the backbone's weights are read from safetensors")
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,109 @@
+"""The towers as torch modules: a transformer encoder, the mean over its tokens, unit length."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from transformers import AutoModel
+from transformers.utils import logging
+
+from ranker.errors import DataError
+
+MAX_LENGTH = 64
+"""Tokens after which a text is cut. MiniLM reads more, but the towers are not trained on longer texts."""
+
+
+class Tower(nn.Module):
+    """Texts to unit vectors. The request tower and the item tower are two of these, from the same backbone."""
+
+    def __init__(self, encoder: nn.Module, tokenizer: Tokenizer) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.tokenizer = tokenizer
+        self.dimension = int(cast(int, encoder.config.hidden_size))
+        # The table of words is half of all weights and reads the same after a few hundred steps: leave it as it is.
+        for parameter in encoder.embeddings.parameters():  # type: ignore[union-attr, operator]
+            parameter.requires_grad_(False)
+
+    @classmethod
+    def load(cls, directory: Path) -> "Tower":
+        """A tower from a directory with the encoder and `tokenizer.json`. Raises DataError where one is missing."""
+        return cls(load_encoder(directory), load_tokenizer(directory / "tokenizer.json"))
+
+    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text, cut at MAX_LENGTH, not padded."""
+        return [encoding.ids for encoding in self.tokenizer.encode_batch(list(texts))]
+
+    def forward(self, tokens: Sequence[Sequence[int]]) -> Tensor:
+        """(n, d) float32 unit vectors of n token lists, padded to the longest of them."""
+        ids, mask = pad(tokens)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.training):
+            hidden = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state  # (n, length, d)
+        weights = mask.unsqueeze(-1).float()
+        pooled = (hidden.float() * weights).sum(dim=1) / weights.sum(dim=1)  # (n, length, d) -> (n, d)
+        return nn.functional.normalize(pooled, dim=-1)
+
+    def in_two(self, tokens: Sequence[Sequence[int]]) -> tuple[Tensor, list[int]]:
+        """(n, d) vectors in order of length, and that order: the short half is not padded to the longest of all."""
+        order = sorted(range(len(tokens)), key=lambda row: len(tokens[row]))
+        half = len(order) // 2
+        parts = [part for part in (order[:half], order[half:]) if part]
+        return torch.cat([self([tokens[row] for row in part]) for part in parts]), order
+
+    @torch.inference_mode()
+    def embed(self, texts: Sequence[str], batch: int = 128) -> NDArray[np.float32]:
+        """(n, d) unit vectors of n texts; texts of like length go together, so that little is padded."""
+        tokens = self.tokenize(texts)
+        order = sorted(range(len(tokens)), key=lambda row: len(tokens[row]))
+        vectors = np.zeros((len(tokens), self.dimension), dtype=np.float32)
+        for start in range(0, len(order), batch):
+            rows = order[start : start + batch]
+            vectors[rows] = self([tokens[row] for row in rows]).numpy()
+        return vectors
+
+
+def load_encoder(directory: Path) -> nn.Module:
+    """The encoder that lies in a directory, without a pooling head."""
+    if not (directory / "config.json").is_file():
+        raise DataError(f"{directory}: no backbone there (no config.json); `ctrlrec data` downloads one")
+    try:
+        return cast(nn.Module, AutoModel.from_pretrained(directory, add_pooling_layer=False, local_files_only=True))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{directory}: the backbone cannot be loaded: {error}") from error
+
+
+def load_tokenizer(path: Path) -> Tokenizer:
+    """A fast tokenizer that cuts at MAX_LENGTH and does not pad."""
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; a backbone needs a fast tokenizer")
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(MAX_LENGTH)
+    return tokenizer
+
+
+def pad(tokens: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """(n, length) ids and mask, int64, of n token lists; id 0 fills up, which the mask hides."""
+    length = max(len(row) for row in tokens)
+    ids = torch.zeros(len(tokens), length, dtype=torch.int64)
+    mask = torch.zeros(len(tokens), length, dtype=torch.int64)
+    for number, row in enumerate(tokens):
+        ids[number, : len(row)] = torch.tensor(row)
+        mask[number, : len(row)] = 1
+    return ids, mask
+
+
+def set_threads(count: int) -> None:
+    """How many threads torch computes with; 0 leaves it one a core."""
+    if count:
+        torch.set_num_threads(count)
+
+
+def quiet() -> None:
+    """Keep transformers from reporting the pooling head that the towers do without."""
+    logging.set_verbosity_error()

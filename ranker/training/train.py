@@ -1,0 +1,139 @@
+"""Fine-tunes both towers: items first, towards targets in closed form; then requests, against the items as they now lie."""
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ranker.catalogue import Catalogue
+from ranker.judges.rule import RuleJudge
+from ranker.requests import Grammar
+from ranker.taste import Taste
+from ranker.training.batches import Batches
+from ranker.training.budget import Budget
+from ranker.training.loss import pairwise_logistic
+from ranker.training.targets import item_targets
+from ranker.training.towers import Tower
+
+ITEM_SHARE = 0.35
+"""Of the budget. Items are read off their facts, which is learned sooner than the many ways of saying no."""
+TARGET_REQUESTS = 3000
+ITEM_BATCH = 64
+REQUESTS, ITEMS, NEAR = 64, 128, 1
+LEARNING_RATE, WARM_UP = 2e-4, 10
+
+Watch = Callable[[str, float, float | None], None]
+"""Is told after each step: the phase, how much of it is done (0 to 1), the loss; without a loss when a phase ends."""
+
+
+@dataclass
+class Trained:
+    """What training leaves behind."""
+
+    request: Tower
+    item: Tower
+    item_vectors: NDArray[np.float32]
+    """(n, d) of the trained item tower, rows as in the catalogue."""
+    zero_shot_vectors: NDArray[np.float32]
+    """(n, d) of the untouched backbone, to compare with."""
+    steps: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def train(
+    request: Tower,
+    item: Tower,
+    catalogue: Catalogue,
+    tastes: Sequence[Taste],
+    budget: Budget,
+    seed: int,
+    watch: Watch = lambda *_: None,
+) -> Trained:
+    """Trains both towers, in place, on requests in training phrasings by users with these tastes."""
+    torch.manual_seed(seed)
+    grammar, judge = Grammar(catalogue), RuleJudge(catalogue)
+    batches = Batches(grammar, judge, tastes, seed)
+    started = time.monotonic()
+    texts = catalogue.texts()
+    zero_shot = item.eval().embed(texts)
+    targets = torch.from_numpy(item_targets(batches.judgments(TARGET_REQUESTS), zero_shot))
+    prepared = time.monotonic() - started
+    # The clock runs from the first step, whatever embedding the catalogue took: a phase ends when its own time is up.
+    item_steps, item_seconds = _train_items(item, texts, targets, budget.part(ITEM_SHARE), seed, watch)
+    started = time.monotonic()
+    vectors = item.embed(texts)
+    embedded = time.monotonic() - started
+    request_steps, request_seconds = _train_requests(request, vectors, batches, budget.part(1 - ITEM_SHARE), watch)
+    return Trained(
+        request,
+        item,
+        vectors,
+        zero_shot,
+        {"item": item_steps, "request": request_steps},
+        {"targets": prepared, "item": item_seconds, "embedding": embedded, "request": request_seconds},
+    )
+
+
+def _train_items(
+    tower: Tower, texts: Sequence[str], targets: Tensor, budget: Budget, seed: int, watch: Watch
+) -> tuple[int, float]:
+    """Cosine to the target of each item, the catalogue in a new order each time round."""
+    tokens = tower.tokenize(texts)
+    shuffle = random.Random(seed)
+    waiting: list[int] = []
+
+    def step() -> Tensor:
+        while len(waiting) < min(ITEM_BATCH, len(tokens)):
+            waiting.extend(shuffle.sample(range(len(tokens)), len(tokens)))
+        rows = [waiting.pop() for _ in range(min(ITEM_BATCH, len(tokens)))]
+        vectors, order = tower.in_two([tokens[row] for row in rows])
+        wanted = targets[[rows[place] for place in order]]
+        return (1 - (vectors * wanted).sum(dim=1)).mean()
+
+    return _fit(tower, step, budget, lambda done, loss: watch("item tower", done, loss))
+
+
+def _train_requests(
+    tower: Tower, item_vectors: NDArray[np.float32], batches: Batches, budget: Budget, watch: Watch
+) -> tuple[int, float]:
+    """Judgment matrices against item vectors that stay where they are."""
+    items = torch.from_numpy(item_vectors)
+
+    def step() -> Tensor:
+        batch = batches.draw(REQUESTS, ITEMS, NEAR)
+        vectors, order = tower.in_two(tower.tokenize(batch.texts))
+        cosines = vectors @ items[batch.rows].T  # (r, d) @ (d, n) -> (r, n)
+        return pairwise_logistic(cosines, torch.from_numpy(batch.judged[order]))
+
+    return _fit(tower, step, budget, lambda done, loss: watch("request tower", done, loss))
+
+
+def _fit(
+    tower: Tower, step: Callable[[], Tensor], budget: Budget, watch: Callable[[float, float | None], None]
+) -> tuple[int, float]:
+    """AdamW with a short warm-up and a straight line down to zero. Gives (steps, seconds)."""
+    tower.train()
+    for module in tower.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0  # so few steps underfit; noise on top of that only slows them
+    parameters = [parameter for parameter in tower.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=0.01, fused=True)
+    started, steps = time.monotonic(), 0
+    for spent in budget.progress():
+        rate = LEARNING_RATE * min(1.0, (steps + 1) / WARM_UP) * (1 - spent)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        loss = step()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        steps += 1
+        watch(spent, loss.item())
+    tower.eval()
+    watch(1.0, None)
+    return steps, time.monotonic() - started
