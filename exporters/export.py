@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from exporters.catalogue import embed_catalogue
 from exporters.onnx import to_onnx
-from exporters.parity import check_alone, compare
+from exporters.parity import check_alone, compare, sample
 from exporters.probes import probe_requests
 from exporters.quantize import quantize_tower
 from ranker import bundle as layout
@@ -74,7 +74,8 @@ def _fill(
     workers = os.cpu_count() or 1
 
     done = step("trained towers to ONNX", 4)
-    trained = _convert(folder, towers, training, requests, texts, done)
+    rows = sample(len(texts))
+    trained = _convert(folder, towers, training, requests, [texts[row] for row in rows], done)
     float_tower = folder / "float.onnx"
     (folder / layout.REQUEST_TOWER).rename(float_tower)
     quantize_tower(float_tower, folder / layout.REQUEST_TOWER)
@@ -91,7 +92,7 @@ def _fill(
     done = step("parity", len(requests))
     served = request_tower.embed_all(requests, done, workers=workers)
     check_alone(request_tower, requests, served)
-    parity = compare(trained, (served, items), ItemVectors.load(folder))
+    parity = compare(trained, (served, items[rows]), ItemVectors.load(folder), rows)
     parity.check()
 
     write_manifest(

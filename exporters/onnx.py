@@ -5,6 +5,7 @@ text embedded beside others would get another vector; this graph cannot be calle
 no padding either, so the graph needs no attention mask, and the mean over its tokens is a plain mean.
 """
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -12,13 +13,14 @@ from ranker.errors import BundleError
 from ranker.towers import INPUT, OUTPUT
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
+    from transformers import PreTrainedModel
 
 DOMAINS = frozenset({"", "ai.onnx", "com.microsoft"})
 """Operator sets that onnxruntime brings along; com.microsoft holds what its dynamic quantization writes."""
 
 
-def to_onnx(encoder: "nn.Module", output: Path) -> None:
+def to_onnx(encoder: "PreTrainedModel", output: Path) -> None:
     """Write `encoder` with mean pooling and L2 normalisation: `input_ids` (1, t) int64 -> `vector` (1, d) float32.
 
     Raises BundleError if the graph would need a second file or operators that a worker does not have.
@@ -43,8 +45,13 @@ def to_onnx(encoder: "nn.Module", output: Path) -> None:
         inputs: ClassVar[dict[str, dict[int, str]]] = {INPUT: {1: "tokens"}}
         outputs: ClassVar[dict[str, dict[int, str]]] = {OUTPUT: {}}
 
+    encoder.set_attn_implementation("eager")  # leaves fewer operators about shapes and masks in the graph
     config = PooledConfig(encoder.config, task="feature-extraction")
-    export(Pooled(), config, output, input_shapes=DEFAULT_DUMMY_SHAPES | {"batch_size": 1})
+    with warnings.catch_warnings():
+        # torch's exporter deprecates itself, and warns of every constant that it folds.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
+        export(Pooled(), config, output, input_shapes=DEFAULT_DUMMY_SHAPES | {"batch_size": 1})
     check_graph(output)
 
 

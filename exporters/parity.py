@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from msgspec import Struct
 from msgspec.structs import asdict
+from numpy.typing import NDArray
 
 from ranker.errors import ParityError
 from ranker.towers import Tower
@@ -15,6 +16,8 @@ MIN_MEAN_COSINE = 0.99
 MIN_WORST_COSINE = 0.98
 MIN_TOP_AGREEMENT = 0.92
 TOP = 10
+MOST_ITEMS = 2_000
+"""Torch needs several milliseconds for an item; of a large catalogue a sample says as much."""
 
 
 class Parity(Struct, frozen=True):
@@ -51,15 +54,23 @@ class Parity(Struct, frozen=True):
             raise ParityError(f"the export differs too much from what was trained: {'; '.join(short)}")
 
 
-def compare(trained: tuple[Floats, Floats], served: tuple[Floats, Floats], items: ItemVectors) -> Parity:
-    """Compare request vectors (r, d) and item vectors (n, d), trained and served; `items` holds the n in order."""
+def sample(items: int) -> NDArray[np.intp]:
+    """The rows of the items to compare with, (n,), ascending: all of them, or `MOST_ITEMS` of a larger catalogue."""
+    rows = np.random.default_rng(0).permutation(items)[:MOST_ITEMS]
+    return np.sort(rows)
+
+
+def compare(
+    trained: tuple[Floats, Floats], served: tuple[Floats, Floats], items: ItemVectors, rows: NDArray[np.intp]
+) -> Parity:
+    """Compare request vectors (r, d) and item vectors (n, d), trained and served; the n are `rows` (n,) of `items`."""
     requests, catalogue = _cosines(trained[0], served[0]), _cosines(trained[1], served[1])
     return Parity(
         request_cosine_mean=float(requests.mean()),
         request_cosine_worst=float(requests.min()),
         item_cosine_mean=float(catalogue.mean()),
         item_cosine_worst=float(catalogue.min()),
-        top_agreement=_top_agreement(trained, served[0], items),
+        top_agreement=_top_agreement(trained, served[0], items, rows),
     )
 
 
@@ -79,8 +90,10 @@ def _cosines(trained: Floats, served: Floats) -> Floats:
     return cosines
 
 
-def _top_agreement(trained: tuple[Floats, Floats], requests: Floats, items: ItemVectors) -> float:
-    top, rows = min(TOP, len(items)), np.arange(len(items))
+def _top_agreement(
+    trained: tuple[Floats, Floats], requests: Floats, items: ItemVectors, rows: NDArray[np.intp]
+) -> float:
+    top = min(TOP, len(rows))
     shared = 0
     for wanted, vector in zip(trained[0] @ trained[1].T, requests, strict=True):  # (r, n), (r, d)
         scores = items.scores(rows, quantize(vector).floats())  # (n,)
