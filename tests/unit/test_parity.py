@@ -12,7 +12,8 @@ from tests.unit.tiny_towers import TEXTS, bundle, tower
 
 def unit(rows: int, seed: int) -> Floats:
     vectors = np.random.default_rng(seed).normal(size=(rows, 64)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    normalised: Floats = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return normalised
 
 
 def saved(folder: Path, vectors: Floats) -> ItemVectors:
