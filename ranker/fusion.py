@@ -58,7 +58,9 @@ def fuse_ranks(_base: NDArray[np.float64], _control: NDArray[np.float32], contro
     return keys & (digits - 1)
 
 
-def fuse_scores(base_scores: NDArray[np.float64], control_scores: NDArray[np.float32], ranks: Order, weight: float) -> Order:
+def fuse_scores(
+    base_scores: NDArray[np.float64], control_scores: NDArray[np.float32], ranks: Order, weight: float
+) -> Order:
     """Weighted interpolation of the scores, each mapped to 0..1 over this list; for comparison with `fuse_ranks`."""
     if weight in (0.0, 1.0):
         return fuse_ranks(base_scores, control_scores, ranks, weight)

@@ -50,7 +50,9 @@ class ItemVectors:
         if not len(ids) == len(values) == len(scales):
             raise BundleError(f"{len(ids)} item ids, {len(values)} vectors and {len(scales)} scales do not match")
         if values.ndim != 2 or values.shape[1] > MAX_DIMENSION:
-            raise BundleError(f"item vectors of shape {values.shape}: need two axes and at most {MAX_DIMENSION} columns")
+            raise BundleError(
+                f"item vectors of shape {values.shape}: need two axes and at most {MAX_DIMENSION} columns"
+            )
         self._index = {item_id: row for row, item_id in enumerate(ids)}
         self._values, self._scales, self._n = values, np.array(scales, np.float32), len(ids)
         self._late = np.empty((0, values.shape[1]), np.float32)
@@ -113,7 +115,9 @@ class ItemVectors:
         if row < self._n:  # unknown, or in the read-only part
             row = self._free.pop() if self._free else len(self._scales)
             if row - self._n >= len(self._late):
-                self._late = np.concatenate([self._late, np.empty((max(64, len(self._late)), self.dimension), np.float32)])
+                self._late = np.concatenate(
+                    [self._late, np.empty((max(64, len(self._late)), self.dimension), np.float32)]
+                )
             if row == len(self._scales):
                 self._scales = np.append(self._scales, np.float32(0))
                 self._seen = np.append(self._seen, 0)

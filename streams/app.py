@@ -4,21 +4,23 @@ import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable
+from time import perf_counter
 from typing import Any
 
 import faust
 
+from streams.agents import Handled
 from streams.kafka import faust_credentials
-from streams.outbox import Outbox, Output
+from streams.outbox import Outbox
 from streams.settings import Settings
 from streams.transport import Run, RunTransport
 
 log = logging.getLogger(__name__)
 
-Handler = Callable[[Run], Awaitable[list[Output]]]
+Handler = Callable[[Run], Awaitable[Handled]]
 
 
-class App(faust.App):  # type: ignore[misc]
+class App(faust.App):
     """Faust with runs for messages, and with every setting that reliability hangs on."""
 
     def __init__(self, settings: Settings) -> None:
@@ -63,10 +65,12 @@ def serve(app: App, topic: str, name: str, handle: Handler, outbox: Outbox, *, s
     window = asyncio.Semaphore(app.settings.runs_in_flight)
     sending: set[asyncio.Task[None]] = set()
 
-    async def confirm(run: Run, outputs: list[Output]) -> None:
+    async def confirm(run: Run, handled: Handled) -> None:
+        start = perf_counter()
         try:
-            await outbox.send(outputs, single=single)
+            await outbox.send(handled.outputs, single=single)
             app.consumer.ack(run)
+            handled.confirmed(perf_counter() - start)
         finally:
             window.release()
 
@@ -88,8 +92,10 @@ def _guarded(agent: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitab
     async def guarded(stream: Any) -> None:
         try:
             await agent(stream)
-        except Exception:  # noqa: BLE001  whatever it is, the run must come again
-            log.critical("an agent failed; the worker ends, and what it had not acknowledged comes again", exc_info=True)
+        except Exception:
+            log.critical(
+                "an agent failed; the worker ends, and what it had not acknowledged comes again", exc_info=True
+            )
             os._exit(70)
 
     return guarded
@@ -97,6 +103,7 @@ def _guarded(agent: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitab
 
 def _exit_on_error(task: "asyncio.Task[None]") -> None:
     if not task.cancelled() and task.exception() is not None:
-        log.critical("sending failed; the worker ends, and what it had not acknowledged comes again", exc_info=task.exception())
+        log.critical(
+            "sending failed; the worker ends, and what it had not acknowledged comes again", exc_info=task.exception()
+        )
         os._exit(70)
-

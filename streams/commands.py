@@ -54,7 +54,7 @@ def topics() -> None:
 
 @app.command()
 def replay(
-    log: Annotated[Path, typer.Argument(help="JSON Lines, oldest first.", exists=True, dir_okay=False)],
+    log: Annotated[Path, typer.Argument(metavar="LOG", help="JSON Lines, oldest first.", exists=True, dir_okay=False)],
     out: Annotated[Path, typer.Option(help="The rankings, JSON Lines, in the order of their lists.")],
     bundle: Annotated[
         Path | None, typer.Option(help="The bundle to rank with.", show_default="CTRLREC_BUNDLE or var/bundle")
@@ -93,9 +93,12 @@ def replay(
     with bar:
         task = bar.add_task("replay", total=log.stat().st_size)
         summary = replay_file(
-            Replay(loaded, model, weight=weight), log, out, strict=strict,
+            Replay(loaded, model, weight=weight, max_event_bytes=settings.max_event_bytes),
+            log,
+            out,
+            strict=strict,
             progress=lambda done: bar.update(task, completed=done),
-        )  # fmt: skip
+        )
     _print_summary(summary, out, loaded.version)
 
 

@@ -1,8 +1,8 @@
 """Replay a log of events through the code that serves: the same decoders, towers, `rank()` and encoder as the agents.
 
 A log is JSON Lines, oldest first, each `{"topic": "requests" | "candidates" | "items", "value": {...the event...}}`; an
-item is deleted by `{"topic": "items", "key": "<item_id>", "value": null}`. The same log, bundle and options give the same
-bytes.
+item is deleted by `{"topic": "items", "key": "<item_id>", "value": null}`. The same log, bundle and options give the
+same bytes.
 """
 
 import time

@@ -69,7 +69,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             if variable.startswith(PREFIX):
                 name = variable[len(PREFIX) :].lower()
                 if name not in cls.__struct_fields__:
-                    raise ConfigError(f"{variable} is no setting; there are {', '.join(sorted(map(_variable, cls.__struct_fields__)))}")
+                    known = ", ".join(sorted(map(_variable, cls.__struct_fields__)))
+                    raise ConfigError(f"{variable} is no setting; there are {known}")
                 values[name] = value
         try:
             settings = msgspec.convert(values, cls, strict=False)
@@ -82,14 +83,17 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def check(self) -> None:
         """Raise ConfigError for settings that do not go together."""
         if self.kafka_security.startswith("SASL") and not (self.kafka_user and self.kafka_password):
-            raise ConfigError(f"CTRLREC_KAFKA_SECURITY={self.kafka_security} needs CTRLREC_KAFKA_USER and CTRLREC_KAFKA_PASSWORD")
+            raise ConfigError(
+                f"CTRLREC_KAFKA_SECURITY={self.kafka_security} needs CTRLREC_KAFKA_USER and CTRLREC_KAFKA_PASSWORD"
+            )
         if not self.kafka_security.endswith("SSL") and not self.kafka_plaintext_anywhere:
             for server in self.kafka_bootstrap.split(","):
                 host = server.strip().rpartition(":")[0].strip("[]")
                 if host != "localhost" and host != "::1" and not host.startswith("127."):
                     raise ConfigError(
-                        f"CTRLREC_KAFKA_BOOTSTRAP names {host}, and {self.kafka_security} would send readers' texts there in the clear; "
-                        "set CTRLREC_KAFKA_SECURITY=SSL or SASL_SSL, or allow it with CTRLREC_KAFKA_PLAINTEXT_ANYWHERE=true"
+                        f"CTRLREC_KAFKA_BOOTSTRAP names {host}, and {self.kafka_security} would send readers' texts "
+                        "there in the clear; set CTRLREC_KAFKA_SECURITY=SSL or SASL_SSL, or allow it with "
+                        "CTRLREC_KAFKA_PLAINTEXT_ANYWHERE=true"
                     )
 
     def topic(self, name: str) -> str:

@@ -7,18 +7,32 @@ records of one partition, up to `run_length` of them, that were fetched together
 import heapq
 from collections.abc import Iterator
 from itertools import zip_longest
-from typing import Any
+from typing import Any, Protocol
 
-from aiokafka import ConsumerRecord
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 from mode.utils.futures import notify
 
-Records = list[ConsumerRecord[bytes | None, bytes | None]]
+
+class Record(Protocol):
+    """A Kafka record, as aiokafka gives it."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_type: int
+    timestamp: int
+    """Milliseconds."""
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
 
 
-class Run(ConsumerMessage):  # type: ignore[misc]
+Records = list[Record]
+
+
+class Run(ConsumerMessage):
     """Consecutive records, `value`, of one partition. It covers the offsets from `start` up to, not including, `end`.
 
     `start` is where the run before it ended, so that offsets without a record (compacted away, or the markers of
@@ -50,7 +64,7 @@ class Progress:
             self.done = max(self.done, heapq.heappop(self._early)[1])
 
 
-class RunConsumer(driver.Consumer):  # type: ignore[misc]
+class RunConsumer(driver.Consumer):
     """Delivers and acknowledges runs."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -130,6 +144,10 @@ class RunConsumer(driver.Consumer):  # type: ignore[misc]
         notify(self._waiting_for_ack)
         return True
 
+    def committed(self) -> dict[tuple[str, int], int]:
+        """Committed offset by (topic, partition), where there is one."""
+        return {(tp.topic, tp.partition): offset for tp, offset in self._committed_offset.items() if offset is not None}
+
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
         return (tp for tp in list(self._progress) if topics is None or tp in topics or tp.topic in topics)
 
@@ -139,7 +157,7 @@ class RunConsumer(driver.Consumer):  # type: ignore[misc]
         return progress.done if progress and progress.done > (committed or 0) else None
 
 
-class RunTransport(driver.Transport):  # type: ignore[misc]
+class RunTransport(driver.Transport):
     """Put in by `streams.app.App`."""
 
     Consumer = RunConsumer

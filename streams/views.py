@@ -5,17 +5,16 @@ import logging
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from ranker.embed import RequestEmbedder
 from ranker.errors import BadEvent
 from ranker.rank import Steering
 from ranker.vectors import ItemVectors, Quantized
+from streams.transport import Record
 from streams.wire import decode_control, decode_item_vector
 
 log = logging.getLogger(__name__)
-
-Record = ConsumerRecord[bytes, bytes | None]
 
 
 class CompactedTopic:
@@ -28,16 +27,20 @@ class CompactedTopic:
     def __init__(
         self, connection: dict[str, Any], topic: str, apply: Callable[[list[Record]], Awaitable[None]]
     ) -> None:
-        self.topic, self._apply = topic, apply
-        self._consumer = AIOKafkaConsumer(
-            **connection, group_id=None, enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=100
-        )
+        self.topic, self._apply, self._connection = topic, apply, connection
         self._caught_up: dict[int, asyncio.Event] = {}
         self._targets: dict[TopicPartition, int] = {}
         self._assigned = asyncio.Event()
         self._busy = asyncio.Lock()
 
     async def start(self) -> None:
+        self._consumer = AIOKafkaConsumer(
+            **self._connection,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=100,
+        )
         await self._consumer.start()
 
     async def stop(self) -> None:
@@ -64,6 +67,11 @@ class CompactedTopic:
         while (event := self._caught_up.get(partition)) is None:
             await asyncio.sleep(0.01)
         await event.wait()
+
+    async def ends(self, places: Collection[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        """End offsets of any partitions, (topic, partition)."""
+        ends = await self._consumer.end_offsets([TopicPartition(*place) for place in places])
+        return {(place.topic, place.partition): end for place, end in ends.items()}
 
     @property
     def ready(self) -> bool:
@@ -108,7 +116,7 @@ class Controls:
         for record in records:
             users = self._users.setdefault(record.partition, {})
             since = self._since.setdefault(record.partition, {})
-            user_id = record.key.decode()
+            user_id = _key(record)
             if record.value is None:
                 users.pop(user_id, None)
                 since.pop(user_id, None)
@@ -138,7 +146,7 @@ class LateItems:
     async def apply(self, records: list[Record]) -> None:
         for record in records:
             if record.value is None:
-                self._items.remove(record.key.decode())
+                self._items.remove(_key(record))
                 continue
             try:
                 item = decode_item_vector(record.value)
@@ -149,3 +157,7 @@ class LateItems:
             if item.bundle != self._bundle:
                 vector = await self._run(self._embedder.quantized_item, item.text)
             self._items.put(item.item_id, vector)
+
+
+def _key(record: Record) -> str:
+    return record.key.decode() if record.key else ""

@@ -3,92 +3,145 @@
 import asyncio
 import gc
 import logging
+import platform
 import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from time import monotonic
 from typing import Any
 
 import uvloop
 from faust.types import TP
+from prometheus_client import CollectorRegistry
 
+from monitoring.health import Health, heartbeat
+from monitoring.metrics import Metrics
+from monitoring.server import MonitoringServer, add_process_metrics
+from ranker import __version__
 from ranker.bundle import Bundle
 from ranker.embed import RequestEmbedder
-from ranker.errors import BrokerError
-from streams.agents import Agents
+from streams.agents import Agents, Handled
 from streams.app import App, serve
-from streams.kafka import aiokafka_connection
+from streams.kafka import aiokafka_connection, check_reachable
 from streams.outbox import Outbox
 from streams.settings import Settings
+from streams.transport import Run
 from streams.views import CompactedTopic, Controls, LateItems
 
 log = logging.getLogger(__name__)
 
+STATE_INTERVAL, LAG_INTERVAL = 0.25, 5.0
+"""Seconds between two looks at what the worker holds, and at how far behind it is."""
+
 
 def run_worker(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Raises BundleError or BrokerError when it cannot start."""
+    check_reachable(settings)
     bundle = Bundle.load(settings.bundle, threads=settings.tower_threads)
-    bundle.request_tower.embed("warm up")
     # What is there now stays for good: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, bundle))
+        runner.run(Worker(settings, bundle).run())
 
 
-async def _serve(settings: Settings, bundle: Bundle) -> None:
-    loop = asyncio.get_running_loop()
-    towers = ThreadPoolExecutor(1, "tower")
+class Worker:
+    """The parts of one worker, and how they hang together."""
 
-    async def off_loop(function: Callable[..., Any], *arguments: Any) -> Any:
-        return await loop.run_in_executor(towers, function, *arguments)
+    def __init__(self, settings: Settings, bundle: Bundle) -> None:
+        self._settings, self._bundle = settings, bundle
+        self._registry = CollectorRegistry()
+        add_process_metrics(self._registry)
+        self._metrics, self._health = Metrics(self._registry), Health()
+        self._health.set("bundle_loaded", True)
+        self._metrics.build(__version__, platform.python_version())
+        self._metrics.bundle(bundle.manifest.name, bundle.version)
 
-    model = bundle.model(settings.weight, settings.fusion)
-    embedder = RequestEmbedder(bundle, settings.embed_cache)
-    connection = aiokafka_connection(settings)
-    controls = Controls(embedder, model.bundle, off_loop)
-    late = LateItems(model.items, embedder, model.bundle, off_loop)
-    following = CompactedTopic(connection, settings.topic("controls"), controls.apply)
-    novel = CompactedTopic(connection, settings.topic("vectors"), late.apply)
-    outbox = Outbox(connection)
-    agents = Agents(settings, model, embedder, controls, towers)
+        model = bundle.model(settings.weight, settings.fusion)
+        self._items = model.items
+        self._towers = ThreadPoolExecutor(1, "tower")
+        self._embedder = RequestEmbedder(bundle, settings.embed_cache)
+        self._controls = Controls(self._embedder, model.bundle, self._off_loop)
+        late = LateItems(model.items, self._embedder, model.bundle, self._off_loop)
+        connection = aiokafka_connection(settings)
+        self._control_topic = CompactedTopic(connection, settings.topic("controls"), self._controls.apply)
+        self._vector_topic = CompactedTopic(connection, settings.topic("vectors"), late.apply)
+        self._outbox = Outbox(connection)
+        self._agents = Agents(settings, model, self._embedder, self._controls, self._towers, self._metrics)
+        self._app = self._make_app()
+        self._candidates = settings.topic("candidates")
+        self._rebalance_began = monotonic()
 
-    app = App(settings)
-    candidates = settings.topic("candidates")
+    def _make_app(self) -> App:
+        settings, agents, outbox = self._settings, self._agents, self._outbox
+        app = App(settings)
+        # Controls and vectors are read up to their end, and the embedded broker only knows where the last batch begins.
+        serve(app, settings.topic("requests"), "embed_requests", agents.embed_requests, outbox, single=True)
+        serve(app, settings.topic("items"), "index_items", agents.index_items, outbox, single=True)
+        serve(app, settings.topic("candidates"), "rank_feed", self._rank_feed, outbox)
+        app.on_partitions_revoked.connect(self._on_revoked, weak=False)
+        app.on_partitions_assigned.connect(self._on_assigned, weak=False)
+        return app
 
-    async def rank_feed(run: Any) -> Any:
-        await following.caught_up(run.partition)
-        return await agents.rank_feed(run)
+    async def run(self) -> None:
+        """Serve until a signal comes."""
+        loop, stop = asyncio.get_running_loop(), asyncio.Event()
+        for sign in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(sign, stop.set)
+        async with AsyncExitStack() as stack:
+            stack.callback(self._towers.shutdown, cancel_futures=True)
+            host, port = self._settings.monitoring_host, self._settings.monitoring_port
+            server = stack.enter_context(MonitoringServer(self._registry, self._health, host, port))
+            for part in (self._outbox, self._control_topic, self._vector_topic):
+                await part.start()
+                stack.push_async_callback(part.stop)
+            await self._vector_topic.assign(range(await self._outbox.partitions(self._vector_topic.topic)))
+            await self._app.start()
+            stack.push_async_callback(self._app.stop)
+            broker = self._settings.kafka_bootstrap
+            log.info("bundle %s, broker %s, metrics on %s", self._bundle.version, broker, server.url)
+            await self._app.wait_first(
+                stop.wait(),
+                self._control_topic.follow(),
+                self._vector_topic.follow(),
+                heartbeat(self._health, self._metrics),
+                self._watch_state(),
+                self._watch_lag(),
+            )
+            self._health.set("not_draining", False)
+            log.info("stopping")
 
-    # The towers' outputs go to compacted topics that are read up to their end: one record a batch (see views).
-    serve(app, settings.topic("requests"), "embed_requests", agents.embed_requests, outbox, single=True)
-    serve(app, settings.topic("items"), "index_items", agents.index_items, outbox, single=True)
-    serve(app, candidates, "rank_feed", rank_feed, outbox)
+    async def _rank_feed(self, run: Run) -> Handled:
+        await self._control_topic.caught_up(run.partition)
+        return await self._agents.rank_feed(run)
 
-    async def assigned(_app: App, assigned: set[TP], **_: Any) -> None:
-        mine = {tp.partition for tp in assigned if tp.topic == candidates}
-        controls.keep_only(mine)
-        await following.assign(mine)
+    async def _off_loop(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._towers, function, *arguments)
 
-    app.on_partitions_assigned.connect(assigned, weak=False)
+    async def _on_revoked(self, _app: App, _revoked: set[TP], **_: Any) -> None:
+        self._rebalance_began = monotonic()
 
-    stop = asyncio.Event()
-    for sign in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(sign, stop.set)
-    try:
-        await outbox.start()
-        await following.start()
-        await novel.start()
-    except OSError as error:
-        raise BrokerError(f"no broker at {settings.kafka_bootstrap}: {error}") from error
-    await novel.assign(range(await outbox.partitions(settings.topic("vectors"))))
-    followers = [loop.create_task(view.follow()) for view in (following, novel)]
-    await app.start()
-    log.info("serving bundle %s from %s", model.bundle, settings.kafka_bootstrap)
-    try:
-        await app.wait_first(stop.wait(), *followers)
-    finally:
-        await app.stop()
-        for follower in followers:
-            follower.cancel()
-        await asyncio.gather(following.stop(), novel.stop(), outbox.stop())
-        towers.shutdown(cancel_futures=True)
+    async def _on_assigned(self, _app: App, assigned: set[TP], **_: Any) -> None:
+        mine = {tp.partition for tp in assigned if tp.topic == self._candidates}
+        self._controls.keep_only(mine)
+        await self._control_topic.assign(mine)
+        self._metrics.rebalanced(monotonic() - self._rebalance_began)
+
+    async def _watch_state(self) -> None:
+        hits = misses = 0
+        while True:
+            recovered = self._control_topic.ready and self._vector_topic.ready
+            self._health.set("partitions_assigned", bool(self._app.consumer.assignment()))
+            self._health.set("controls_recovered", recovered)
+            self._metrics.holds(controls=len(self._controls), items=len(self._items))
+            self._metrics.cache_requests(self._embedder.hits - hits, self._embedder.misses - misses)
+            hits, misses = self._embedder.hits, self._embedder.misses
+            await asyncio.sleep(STATE_INTERVAL)
+
+    async def _watch_lag(self) -> None:
+        while True:
+            await asyncio.sleep(LAG_INTERVAL)
+            committed = self._app.consumer.committed()
+            ends = await self._control_topic.ends(committed) if committed else {}
+            self._metrics.consumer_lag({place: max(0, end - committed[place]) for place, end in ends.items()})

@@ -64,7 +64,9 @@ def test_rank_fusion_is_the_exact_sort_of_exact_fractions(lists: tuple[np.ndarra
 
 @pytest.mark.parametrize("method", FUSIONS)
 @given(lists=lists(), weight=st.floats(0, 1))
-def test_every_fusion_is_a_permutation_with_exact_ends(method: str, lists: tuple[np.ndarray, ...], weight: float) -> None:
+def test_every_fusion_is_a_permutation_with_exact_ends(
+    method: str, lists: tuple[np.ndarray, ...], weight: float
+) -> None:
     base, control, known = lists
     ranks = control_ranks(descending(control), known)
     fuse = FUSIONS[method]  # type: ignore[index]

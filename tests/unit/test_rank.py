@@ -16,7 +16,9 @@ AXES = np.eye(4, dtype=np.float32)
 def model(**changes: object) -> Model:
     """Items a to d, each along an axis of its own."""
     rows = [quantize(axis) for axis in AXES]
-    items = ItemVectors(list("abcd"), np.stack([r.floats() for r in rows]), np.array([r.scale for r in rows], np.float32))
+    items = ItemVectors(
+        list("abcd"), np.stack([r.floats() for r in rows]), np.array([r.scale for r in rows], np.float32)
+    )
     return Model("b1", items, 8.0, -4.0, 0.5)._replace(**changes)
 
 
@@ -118,7 +120,9 @@ def test_invariants(ids: list[str], weight: float, seed: int) -> None:
 def test_adherence_by_hand() -> None:
     # Discounts 1, 1/log2(3), 1/2. Base order 0, 1, 0.5; fused order by index 2, 0, 1: 0.5, 0, 1; best 1, 0.5, 0.
     w = [1.0, 1 / np.log2(3), 0.5]
-    base, fused, best = (sum(a * b for a, b in zip(w, x, strict=True)) / sum(w) for x in ([0, 1, 0.5], [0.5, 0, 1], [1, 0.5, 0]))
+    base, fused, best = (
+        sum(a * b for a, b in zip(w, x, strict=True)) / sum(w) for x in ([0, 1, 0.5], [0.5, 0, 1], [1, 0.5, 0])
+    )
     logits = np.array([-np.inf, np.inf, 0], np.float32)
     figures = adherence(logits, np.array([2, 0, 1]), np.array([1, 2, 0]), 1.0, 0.0)
     assert (figures.base, figures.fused, figures.best) == pytest.approx((base, fused, best), abs=1e-4)

@@ -27,7 +27,9 @@ def test_scores_are_exact_and_close_to_the_cosine(seed: int, d: int) -> None:
     items, asked = item_vectors(vectors), quantize(request)
     whole = items.scores(np.arange(7), asked.floats())
     exact = [
-        np.float32(np.frombuffer(quantize(v).values, np.int8).astype(int) @ np.frombuffer(asked.values, np.int8).astype(int))
+        np.float32(
+            np.frombuffer(quantize(v).values, np.int8).astype(int) @ np.frombuffer(asked.values, np.int8).astype(int)
+        )
         * np.float32(quantize(v).scale)
         for v in vectors
     ]

@@ -1,0 +1,55 @@
+"""Which rankings are measured closely: one user's lists resemble each other, and a close look costs as much as a ranking."""
+
+from collections import OrderedDict
+from time import monotonic
+
+import msgspec
+import numpy as np
+
+from monitoring.metrics import Metrics
+from ranker.adherence import kendall_tau
+from ranker.events import CandidateList, Ranking
+from ranker.rank import Model, Steering, rank
+
+PER_CONTROL = 60.0
+"""Seconds between two samples of one control."""
+PER_WORKER = 0.02
+"""Seconds between two samples of any."""
+TOP = 50
+"""Length of the orders that are correlated: the square of it is compared."""
+REMEMBERED = 50_000
+
+
+class Sampler:
+    """Feeds the adherence metrics."""
+
+    def __init__(self, model: Model, metrics: Metrics) -> None:
+        self._model, self._metrics = model, metrics
+        self._next = 0.0
+        self._sampled: OrderedDict[str, float] = OrderedDict()
+
+    def look(self, candidates: CandidateList, steering: Steering | None, ranking: Ranking) -> None:
+        """Measure this ranking if it is its turn."""
+        figures = ranking.adherence
+        if steering is None or figures is None or (now := monotonic()) < self._next:
+            return
+        last = self._sampled.get(steering.request_id)
+        if last is not None and now - last < PER_CONTROL:
+            return
+        self._next = now + PER_WORKER
+        self._sampled[steering.request_id] = now
+        self._sampled.move_to_end(steering.request_id)
+        if len(self._sampled) > REMEMBERED:
+            self._sampled.popitem(last=False)
+        self._metrics.adherence(base=figures.base, fused=figures.fused, gain=figures.gain, overlap=figures.overlap)
+        whole = rank(msgspec.structs.replace(candidates, explain=True, top_k=TOP), steering, self._model).explain
+        assert whole is not None  # noqa: S101  asked for
+        assert whole.control_ranks is not None  # noqa: S101  there was a control
+        base, control = np.array(whole.base_ranks), np.array(whole.control_ranks)
+        fused = np.arange(len(base))
+        self._metrics.order_correlation(
+            fused_base=kendall_tau(fused, base),
+            fused_request=kendall_tau(fused, control),
+            base_request=kendall_tau(base, control),
+            overlap=figures.overlap,
+        )
