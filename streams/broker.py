@@ -122,6 +122,7 @@ class EmbeddedBroker:
                 *("--listener-url", address, "--advertised-listener-url", address),
             ],
             stdin=subprocess.DEVNULL,
+            process_group=0,  # Ctrl-C is for whoever started it, who may have something to finish before it goes
             stdout=self._log,
             stderr=subprocess.STDOUT,
             # Its options can also come from the environment (LISTENER_URL, ...): let none through.

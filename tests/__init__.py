@@ -1,0 +1,1 @@
+"""Unit, integration and fault tests, benchmarks, and what they share."""

@@ -1,0 +1,55 @@
+"""What several test modules need: small bundles without models, and live brokers."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from streams.broker import EmbeddedBroker
+from streams.settings import Settings
+from tests.kafkaserver import KafkaServer
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Warnings are errors, except what kafka-python does of its own on import."""
+    config.addinivalue_line("filterwarnings", "ignore:(read_text|contents|open_text) is deprecated:DeprecationWarning")
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads the settings of whoever runs it."""
+    for variable in [name for name in os.environ if name.startswith("CTRLREC_")]:
+        monkeypatch.delenv(variable)
+
+
+@pytest.fixture(scope="session")
+def embedded() -> Iterator[str]:
+    """Bootstrap address of the embedded broker."""
+    with EmbeddedBroker() as broker:
+        yield broker.bootstrap
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Bootstrap address of one node of Apache Kafka, where KAFKA_HOME names one."""
+    home = os.environ.get("KAFKA_HOME")
+    if not home:
+        pytest.skip("KAFKA_HOME is not set: not run on Apache Kafka")
+    with KafkaServer(Path(home), tmp_path_factory.mktemp("kafka")) as server:
+        yield server.bootstrap
+
+
+@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
+def bootstrap(request: pytest.FixtureRequest) -> str:
+    """A live broker: what takes this runs once on the embedded one and once on Apache Kafka."""
+    address: str = request.getfixturevalue(request.param)
+    return address
+
+
+@pytest.fixture
+def settings(bootstrap: str) -> Settings:
+    """Of the live broker, with topics and a group that no other test has. The topics are not made yet."""
+    name = f"t{uuid.uuid4().hex[:12]}"
+    return Settings(kafka_bootstrap=bootstrap, topic_prefix=f"{name}.", group=name, partitions=2, monitoring_port=0)

@@ -1,0 +1,39 @@
+"""A bundle without models: its towers make a vector out of a text's hash, so that a test needs no training."""
+
+import hashlib
+
+import numpy as np
+
+from ranker.fusion import Method
+from ranker.rank import Model
+from ranker.vectors import Floats, ItemVectors, quantize
+
+DIMENSION = 16
+
+
+class HashTower:
+    """Equal texts give equal vectors, unlike texts unlike ones."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def embed(self, text: str) -> Floats:
+        self.calls.append(text)
+        seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
+        vector = np.random.default_rng(seed).normal(size=DIMENSION).astype(np.float32)
+        return vector / np.linalg.norm(vector)
+
+
+class SmallBundle:
+    """`items` items named i0, i1, ..., each embedded from its name."""
+
+    def __init__(self, items: int = 50, version: str = "small") -> None:
+        self.version = version
+        self.request_tower, self.item_tower = HashTower(), HashTower()
+        ids = [f"i{n}" for n in range(items)]
+        rows = [quantize(HashTower().embed(item_id)) for item_id in ids]
+        values = np.stack([row.floats() for row in rows])
+        self.items = ItemVectors(ids, values, np.array([row.scale for row in rows], np.float32))
+
+    def model(self, weight: float = 0.5, fusion: Method = "rank") -> Model:
+        return Model(self.version, self.items, 10.0, -2.0, weight, fusion)
