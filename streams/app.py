@@ -17,6 +17,8 @@ from streams.transport import Run, RunTransport
 
 log = logging.getLogger(__name__)
 
+EXIT_FAILURE = 70
+
 Handler = Callable[[Run], Awaitable[Handled]]
 
 
@@ -96,7 +98,7 @@ def _guarded(agent: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitab
             log.critical(
                 "an agent failed; the worker ends, and what it had not acknowledged comes again", exc_info=True
             )
-            os._exit(70)
+            os._exit(EXIT_FAILURE)
 
     return guarded
 
@@ -106,4 +108,4 @@ def _exit_on_error(task: "asyncio.Task[None]") -> None:
         log.critical(
             "sending failed; the worker ends, and what it had not acknowledged comes again", exc_info=task.exception()
         )
-        os._exit(70)
+        os._exit(EXIT_FAILURE)

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+DataDir = Annotated[Path, typer.Option(help="The data set whose users ask, as `ctrlrec data` left it.")]
+
 
 @app.command()
 def broker(
@@ -50,6 +52,62 @@ def topics() -> None:
     for topic in ensure_topics(Settings.from_environment()):
         table.add_row(topic.name, str(topic.partitions), topic.cleanup, "created" if topic.created else "was there")
     Console().print(table)
+
+
+@app.command()
+def worker() -> None:
+    """Serve: embed requests, index items, rank candidate lists, until SIGTERM or Ctrl-C.
+
+    Settings come from the environment (CTRLREC_KAFKA_BOOTSTRAP, CTRLREC_BUNDLE, CTRLREC_WEIGHT, ...; a wrong one is named).
+    Topics must exist: `ctrlrec topics` makes them. Start as many workers as there are partitions, at most.
+    """
+    import logging
+
+    from streams.settings import Settings
+    from streams.worker import run_worker
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for chatty in ("faust", "mode", "aiokafka"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    run_worker(Settings.from_environment())
+
+
+@app.command()
+def demo(
+    data: DataDir = Path("var/data"),
+    stay: Annotated[bool, typer.Option("--stay", help="Serve on until Ctrl-C, for `ctrlrec ask`.")] = False,
+) -> None:
+    """Watch MovieLens users steer their feeds: an embedded broker, a worker, and rankings that come back through Kafka.
+
+    Needs a bundle in CTRLREC_BUNDLE or var/bundle, made by `ctrlrec data`, `ctrlrec train` and `ctrlrec export`.
+    """
+    from rich.console import Console
+
+    from streams.demo import run_demo
+    from streams.settings import Settings
+
+    run_demo(Settings.from_environment(), data, Console(), stay=stay)
+
+
+@app.command()
+def ask(
+    text: Annotated[str, typer.Argument(help="The request, in your own words.")],
+    user: Annotated[str, typer.Option(help="A user of the data set.")],
+    weight: Annotated[
+        float, typer.Option(min=0, max=1, help="How much the request counts: 0 nothing, 1 alone.")
+    ] = 0.75,
+    data: DataDir = Path("var/data"),
+) -> None:
+    """Ask for something as a user of the demo, and see the feed before and after. Needs `make up` in another terminal.
+
+    Example: ctrlrec ask --user 42 "old black and white comedies, nothing sad"
+    """
+    from rich.console import Console
+
+    from streams.ask import ask_as
+    from streams.settings import Settings
+
+    Console().print(ask_as(Settings.from_environment(), user, text, weight, data))
 
 
 @app.command()

@@ -96,6 +96,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                         "CTRLREC_KAFKA_PLAINTEXT_ANYWHERE=true"
                     )
 
+    def environment(self) -> dict[str, str]:
+        """The variables from which `from_environment` reads these settings again, for another process."""
+        values = ((name, getattr(self, name)) for name in self.__struct_fields__)
+        return {_variable(name): str(value).lower() if value in (True, False) else str(value) for name, value in values if value is not None}
+
     def topic(self, name: str) -> str:
         return self.topic_prefix + name
 

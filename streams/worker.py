@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import os
 import platform
 import signal
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from ranker import __version__
 from ranker.bundle import Bundle
 from ranker.embed import RequestEmbedder
 from streams.agents import Agents, Handled
-from streams.app import App, serve
+from streams.app import EXIT_FAILURE, App, serve
 from streams.kafka import aiokafka_connection, check_reachable
 from streams.outbox import Outbox
 from streams.settings import Settings
@@ -43,7 +44,15 @@ def run_worker(settings: Settings) -> None:
     gc.collect()
     gc.freeze()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(Worker(settings, bundle).run())
+        runner.run(_serve(settings, bundle))
+
+
+async def _serve(settings: Settings, bundle: Bundle) -> None:
+    try:
+        await Worker(settings, bundle).run()  # made here because its parts belong to the running event loop
+    except Exception:
+        log.critical("the worker ends; what it had not acknowledged comes again", exc_info=True)
+        os._exit(EXIT_FAILURE)  # Faust's threads would keep a crashed process alive
 
 
 class Worker:
