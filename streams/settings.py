@@ -73,7 +73,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                     raise ConfigError(f"{variable} is no setting; there are {known}")
                 values[name] = value
         try:
-            settings = msgspec.convert(values, cls, strict=False)
+            settings = msgspec.convert(values, cls, strict=False, dec_hook=_path)
         except msgspec.ValidationError as error:
             message, _, path = str(error).partition(" - at `$.")
             raise ConfigError(f"{_variable(path.rstrip('`'))}: {message}") from error
@@ -107,6 +107,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def __repr__(self) -> str:
         shown = (f"{name}={'***' if name in SECRET else getattr(self, name)!r}" for name in self.__struct_fields__)
         return f"Settings({', '.join(shown)})"
+
+
+def _path(kind: type, value: object) -> Path:
+    """msgspec knows of no paths; the settings have no other type that it does not know."""
+    return Path(str(value))
 
 
 def _variable(field: str) -> str:
