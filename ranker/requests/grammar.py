@@ -9,7 +9,8 @@ import numpy as np
 
 from ranker.catalogue import Catalogue
 from ranker.errors import DataError
-from ranker.requests.shapes import BOTH, BUT_NOT, EITHER, PAIRS, Split
+from ranker.requests.frames import AFTER, BEFORE, FRAMES
+from ranker.requests.shapes import BOTH, BUT_NOT, EITHER, PAIRS, Pair, Split
 from ranker.requests.spec import Acclaim, Category, Era, Fact, OwnTaste, Popularity, Spec, Topic
 from ranker.requests.words import (
     ACCLAIM_WORDS,
@@ -25,6 +26,11 @@ from ranker.requests.words import (
 T = TypeVar("T")
 # Fewer items than this and a topic cannot be learned nor measured.
 ENOUGH = 5
+TOPICS_REFUSED = 0.7
+"""Of the refusals, how many are about topics."""
+TWO_REFUSED = 0.1
+"""How many are about two topics at once."""
+OTHER_FACTS: tuple[Category, ...] = ("era", "popularity", "acclaim")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +75,7 @@ class Grammar:
 
     def draw(self, category: Category, split: Split, rng: Random) -> Request:
         """One request of a category, in the wording of one split."""
-        refuse = rng.random() < 0.5
         match category:
-            case "topic" | "exclusion":
-                topic = rng.choice(self.topics)
-                return self._single(category, topic, category == "exclusion", split, rng)
             case "blend" if self.pairs:
                 pair = rng.choice(self.pairs)
                 text = self._wish(self._joined(BOTH, pair, split, rng), split, rng)
@@ -86,23 +88,26 @@ class Grammar:
                 wanted, refused = rng.choice(self.pairs) if self.pairs and rng.random() < 0.5 else self._two(rng)
                 text = self._but_not(wanted, refused, split, rng)
                 return Request(category, text, Spec((wanted,), (refused,)))
-            case "era" if self.eras:
-                return self._single(category, rng.choice(self.eras), refuse, split, rng)
             case "topic_era" if self.topic_eras:
                 both = rng.choice(self.topic_eras)
                 thing = f"{self.name(both[0], split, rng)} {rng.choice(era_words(both[1], split))}"
                 return Request(category, self._wish(thing, split, rng), Spec(wanted=both))
-            case "popularity":
-                return self._single(category, rng.choice(list(POPULARITY_WORDS)), refuse, split, rng)
-            case "acclaim":
-                return self._single(category, rng.choice(list(ACCLAIM_WORDS)), refuse, split, rng)
             case "taste":
-                if rng.random() < 0.5:
-                    text = rng.choice(TASTE_SENTENCES[split])[refuse]
-                    return Request(category, text, _spec(OwnTaste(), refuse))
-                return self._single(category, OwnTaste(), refuse, split, rng)
-            case _:  # a catalogue without years asks about topics instead
-                return self._single("topic", rng.choice(self.topics), False, split, rng)
+                return rng.choice(self.mirrored(OwnTaste(), split, rng))
+            case "exclusion" if rng.random() < TWO_REFUSED:
+                return self._two_refused(split, rng)
+            case _:
+                return self.mirrored(self.fact(category, rng), split, rng)[category == "exclusion"]
+
+    def mirrored(self, fact: Fact, split: Split, rng: Random) -> tuple[Request, Request]:
+        """A wish and a refusal of the same thing in the same shape: only what makes it a refusal differs."""
+        category, refusal = _CATEGORY[type(fact)]
+        if isinstance(fact, OwnTaste) and rng.random() < 0.5:
+            wish, no = rng.choice(TASTE_SENTENCES[split])
+        else:
+            shape, name = self._shape(split, rng), self.name(fact, split, rng)
+            wish, no = shape.wish.format(x=name), shape.refusal.format(x=name)
+        return Request(category, wish, Spec(wanted=(fact,))), Request(refusal, no, Spec(refused=(fact,)))
 
     def name(self, fact: Fact, split: Split, rng: Random) -> str:
         """One of the fact's names in a split."""
@@ -119,18 +124,44 @@ class Grammar:
                 words = TASTE_WORDS[fact][split]
         return rng.choice(words).replace("{n}", rng.choice(NOUNS[split]))
 
-    def _single(self, category: Category, fact: Fact, refuse: bool, split: Split, rng: Random) -> Request:
-        shape = rng.choice(PAIRS[split])[refuse]
-        return Request(category, shape.format(x=self.name(fact, split, rng)), _spec(fact, refuse))
+    def _two_refused(self, split: Split, rng: Random) -> Request:
+        both = self._two(rng)
+        name = " or ".join(self.name(topic, split, rng) for topic in both)
+        return Request("exclusion", self._shape(split, rng).refusal.format(x=name), Spec(refused=both))
+
+    def fact(self, category: Category, rng: Random) -> Fact:
+        """Something that a category of one fact is about."""
+        match category:
+            case "era" if self.eras:
+                return rng.choice(self.eras)
+            case "popularity":
+                return rng.choice(list(POPULARITY_WORDS))
+            case "acclaim":
+                return rng.choice(list(ACCLAIM_WORDS))
+            case "taste":
+                return OwnTaste()
+            case "exclusion" if rng.random() >= TOPICS_REFUSED:
+                return self.fact(rng.choice(OTHER_FACTS), rng)
+            case _:  # a catalogue without years asks about topics instead
+                return rng.choice(self.topics)
+
+    def _shape(self, split: Split, rng: Random) -> Pair:
+        """One of the written shapes or, in training, as often one put together from a frame."""
+        if split != "train" or rng.random() < 0.5:
+            return rng.choice(PAIRS[split])
+        frame = rng.choice(FRAMES)
+        before, after = rng.choice(BEFORE), rng.choice(AFTER)
+        wish, refusal = (f"{before}{frame.sentence}{after}".replace("{w}", rng.choice(side)) for side in frame[1:])
+        return Pair(wish, refusal)
 
     def _wish(self, thing: str, split: Split, rng: Random) -> str:
-        return rng.choice(PAIRS[split]).wish.format(x=thing)
+        return self._shape(split, rng).wish.format(x=thing)
 
     def _but_not(self, wanted: Topic, refused: Topic, split: Split, rng: Random) -> str:
         a, b = self.name(wanted, split, rng), self.name(refused, split, rng)
         if rng.random() < 0.7:
             return rng.choice(BUT_NOT[split]).format(a=a, b=b)
-        sentences = [rng.choice(PAIRS[split]).wish.format(x=a), rng.choice(PAIRS[split]).refusal.format(x=b)]
+        sentences = [self._shape(split, rng).wish.format(x=a), self._shape(split, rng).refusal.format(x=b)]
         rng.shuffle(sentences)
         return rng.choice((", ", " and ", "; ")).join(sentences)
 
@@ -143,8 +174,14 @@ class Grammar:
         return first, rng.choice(others)
 
 
-def _spec(fact: Fact, refuse: bool) -> Spec:
-    return Spec(refused=(fact,)) if refuse else Spec(wanted=(fact,))
+# The category of a wish for such a fact, and that of a refusal.
+_CATEGORY: dict[type[Fact], tuple[Category, Category]] = {
+    Topic: ("topic", "exclusion"),
+    Era: ("era", "exclusion"),
+    Popularity: ("popularity", "exclusion"),
+    Acclaim: ("acclaim", "exclusion"),
+    OwnTaste: ("taste", "taste"),
+}
 
 
 def _eras(years: "np.ndarray[tuple[int], np.dtype[np.int_]]") -> list[Era]:

@@ -8,12 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranker.judges.rule import RuleJudge
-from ranker.requests import CATEGORIES, Category, Grammar, Request, Split
+from ranker.requests import Category, Grammar, Request, Split
 from ranker.requesttext import request_text
 from ranker.taste import Taste
 
-# Draws of each category; what is learned slowest is drawn most.
-SHARES: dict[Category, float] = dict.fromkeys(CATEGORIES, 1.0) | {"exclusion": 2.0, "topic_without": 1.5, "taste": 1.5}
+# Half the draws are a wish and a refusal of the same thing, by what the thing is; the others are one request each.
+MIRRORED = 0.5
+SINGLE_FACTS: dict[Category, float] = {"topic": 0.4, "era": 0.15, "popularity": 0.1, "acclaim": 0.1, "taste": 0.25}
+COMPOUND: dict[Category, float] = {
+    "blend": 0.15,
+    "either": 0.2,
+    "topic_without": 0.35,
+    "topic_era": 0.2,
+    "exclusion": 0.1,
+}
 
 
 @dataclass(frozen=True)
@@ -39,16 +47,14 @@ class Batches:
         self._tastes = [taste for taste in tastes if taste.genres]
         self._random = Random(seed)
         self._numpy = np.random.default_rng(seed)
-        names = [name for name in CATEGORIES if name != "taste" or self._tastes]
-        self._categories, self._shares = names, [SHARES[name] for name in names]
+        self._facts = {name: share for name, share in SINGLE_FACTS.items() if name != "taste" or self._tastes}
 
     def draw(self, requests: int, items: int, near: int = 2) -> Batch:
         """One batch; each request brings `near` items that fit what it talks about, chance brings the rest."""
         texts: list[str] = []
         scores: list[NDArray[np.float32]] = []
         rows: list[int] = []
-        for category in self._random.choices(self._categories, self._shares, k=requests):
-            request = self._grammar.draw(category, self._split, self._random)
+        for request in self._requests(requests):
             taste = self._random.choice(self._tastes) if self._tastes else None
             texts.append(self._text(request, taste))
             judged = self._judge.scores(request.spec, taste)
@@ -62,16 +68,17 @@ class Batches:
 
     def judgments(self, requests: int) -> NDArray[np.float32]:
         """(m, n) what the judge says of the whole catalogue under that many requests."""
-        drawn = self._random.choices(self._categories, self._shares, k=requests)
-        return np.stack(
-            [
-                self._judge.scores(
-                    self._grammar.draw(category, self._split, self._random).spec,
-                    self._random.choice(self._tastes) if self._tastes else None,
-                )
-                for category in drawn
-            ]
-        )
+        tastes = self._tastes or [None]
+        return np.stack([self._judge.scores(one.spec, self._random.choice(tastes)) for one in self._requests(requests)])
+
+    def _requests(self, count: int) -> list[Request]:
+        """Mirrored pairs next to each other, then compound requests."""
+        pairs = round(count * MIRRORED / 2)
+        drawn: list[Request] = []
+        for category in self._random.choices(list(self._facts), list(self._facts.values()), k=pairs):
+            drawn += self._grammar.mirrored(self._grammar.fact(category, self._random), self._split, self._random)
+        rest = self._random.choices(list(COMPOUND), list(COMPOUND.values()), k=count - len(drawn))
+        return drawn + [self._grammar.draw(category, self._split, self._random) for category in rest]
 
     def _text(self, request: Request, taste: Taste | None) -> str:
         """With the user's taste where the request is about it, and half the time where it should not matter."""

@@ -1,0 +1,91 @@
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ranker.catalogue import Catalogue, Item
+from ranker.errors import DataError
+from ranker.requests import CATEGORIES, Category, Grammar, Split
+from ranker.requests.frames import FRAMES
+from ranker.requests.shapes import BOTH, BUT_NOT, EITHER, PAIRS
+from ranker.requests.spec import Acclaim, Era, OwnTaste, Popularity, Topic
+from ranker.requests.words import ACCLAIM_WORDS, POPULARITY_WORDS, TASTE_SENTENCES, TASTE_WORDS, topic_words
+from tests.unit.small_data import small_dataset
+
+GRAMMAR = Grammar(small_dataset().catalogue)
+SPLITS: tuple[Split, ...] = ("train", "dev", "heldout")
+
+
+@given(st.sampled_from(CATEGORIES), st.sampled_from(SPLITS), st.integers())
+def test_every_draw_is_a_finished_sentence_of_its_category(category: Category, split: Split, seed: int) -> None:
+    request = GRAMMAR.draw(category, split, Random(seed))
+    assert request.category == category
+    assert request.text.strip()
+    assert "{" not in request.text
+    assert request.spec.wanted or request.spec.refused
+    assert request == GRAMMAR.draw(category, split, Random(seed))
+
+
+@given(st.integers())
+def test_categories_mean_what_they_say(seed: int) -> None:
+    def draw(category: Category) -> tuple[tuple[object, ...], tuple[object, ...], bool]:
+        spec = GRAMMAR.draw(category, "train", Random(seed)).spec
+        return tuple(map(type, spec.wanted)), tuple(map(type, spec.refused)), spec.any_of
+
+    assert draw("topic")[:2] == ((Topic,), ())
+    assert draw("blend") == ((Topic, Topic), (), False)
+    assert draw("either") == ((Topic, Topic), (), True)
+    assert draw("topic_without") == ((Topic,), (Topic,), False)
+    assert draw("era") == ((Era,), (), False)
+    assert draw("topic_era") == ((Topic, Era), (), False)
+    assert draw("popularity")[0] == (Popularity,)
+    assert draw("acclaim")[0] == (Acclaim,)
+    assert not draw("exclusion")[0]
+    assert draw("taste")[0] + draw("taste")[1] == (OwnTaste,)
+
+
+@given(st.sampled_from(["topic", "era", "popularity", "acclaim", "taste"]), st.integers())
+def test_mirrored_requests_refuse_what_the_other_wants(category: Category, seed: int) -> None:
+    random = Random(seed)
+    wish, refusal = GRAMMAR.mirrored(GRAMMAR.fact(category, random), "train", random)
+    assert wish.spec.wanted == refusal.spec.refused
+    assert wish.text != refusal.text
+    assert not wish.spec.refused
+    assert not refusal.spec.wanted
+
+
+def test_no_phrasing_is_in_two_splits() -> None:
+    for table in (PAIRS, BUT_NOT, BOTH, EITHER, TASTE_SENTENCES, *POPULARITY_WORDS.values(), *ACCLAIM_WORDS.values(),
+                  *TASTE_WORDS.values()):  # fmt: skip
+        phrasings = [phrasing for split in SPLITS for phrasing in table[split]]
+        assert len(phrasings) == len(set(phrasings))
+
+
+def test_held_out_shapes_cannot_be_put_together_from_frames() -> None:
+    built = {frame.sentence.replace("{w}", word) for frame in FRAMES for word in (*frame.yes, *frame.no)}
+    for split in ("dev", "heldout"):
+        assert not built & {side for pair in PAIRS[split] for side in pair}
+
+
+def test_every_shape_has_both_sides() -> None:
+    for split in SPLITS:
+        for wish, refusal in PAIRS[split]:
+            assert wish != refusal
+            assert wish.count("{x}") == refusal.count("{x}") == 1
+
+
+def test_a_genre_of_another_platform_goes_by_its_own_name() -> None:
+    assert topic_words(Topic(("Gardening",))) == ("gardening", "gardening {n}")
+
+
+def test_a_catalogue_without_years_is_asked_about_topics() -> None:
+    items = tuple(Item(str(n), "T", None, ("Gardening", "Chess")[n % 2 : n % 2 + 1]) for n in range(20))
+    grammar = Grammar(Catalogue(items))
+    assert grammar.draw("era", "train", Random(1)).category == "topic"
+    assert grammar.draw("blend", "train", Random(1)).category == "either"
+
+
+def test_a_catalogue_without_genres_is_refused() -> None:
+    with pytest.raises(DataError, match="two"):
+        Grammar(Catalogue((Item("1", "A"),)))
