@@ -27,4 +27,6 @@ def ask_as(settings: Settings, user_id: str, text: str, weight: float, data: Pat
             ranking = next((ranking for ranking in reader if ranking.event_id == event_id), None)
             if ranking is not None and ranking.request_id == request_id:
                 return feeds.side_by_side(text, feed, ranking)
-    raise BrokerError(f"no ranking came back within {PATIENCE:.0f} s: is a worker running on {settings.kafka_bootstrap}?")
+    raise BrokerError(
+        f"no ranking came back within {PATIENCE:.0f} s: is a worker running on {settings.kafka_bootstrap}?"
+    )

@@ -9,7 +9,6 @@ import os
 import re
 import secrets
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from ranker.errors import BrokerError
-from streams.kafka import METADATA, ask
+from streams.probe import Link
 
 READY_TIMEOUT, STOP_TIMEOUT, ATTEMPTS = 15.0, 5.0, 5
 
@@ -134,8 +133,8 @@ class EmbeddedBroker:
         deadline = time.monotonic() + READY_TIMEOUT
         while self.running and time.monotonic() < deadline:
             try:
-                # Metadata of no topics, whose version 2 names the cluster.
-                answer = ask(self._host, self.port, METADATA, 2, struct.pack(">i", 0), timeout=1.0)
+                with Link(self._host, self.port, None, timeout=1.0) as link:
+                    answer = link.metadata()
             except OSError:
                 time.sleep(0.005)
             else:

@@ -7,7 +7,6 @@ from pathlib import Path
 from random import Random
 from statistics import fmean, quantiles, stdev
 from threading import Thread
-from typing import NamedTuple
 
 import msgspec
 from rich.console import Console
@@ -16,9 +15,9 @@ from rich.table import Table
 
 from ranker.data import load_dataset
 from ranker.data.dataset import Dataset
+from ranker.errors import BrokerError
 from ranker.events import Ranking
-from ranker.requests.grammar import Grammar
-from ranker.requests.spec import CATEGORIES
+from ranker.requests import CATEGORIES, Grammar, Request
 from streams.broker import EmbeddedBroker
 from streams.client import Client
 from streams.feeds import Feed, Feeds
@@ -39,12 +38,6 @@ USERS, LISTS_PER_USER, LISTS_PER_SECOND = 200, 5, 200
 SEED = 7
 PATIENCE = 30.0
 """Seconds after which something that does not come is a failure."""
-
-
-class Arrival(NamedTuple):
-    ranking: Ranking
-    seconds: float
-    """From the list's creation to its ranking's arrival in this program."""
 
 
 @contextmanager
@@ -80,43 +73,48 @@ def run_demo(settings: Settings, data: Path, console: Console, *, stay: bool) ->
         )
         with running(settings, console) as worker, Client(settings) as client:
             console.print(f"broker on {broker.bootstrap}, worker with metrics on {worker.monitoring}/metrics\n")
-            _play_scene(dataset, feeds, client, worker, console)
-            _measure_traffic(dataset, feeds, client, worker, console)
+            users = _play_scene(dataset, feeds, client, worker, console)
+            _measure_traffic(dataset, feeds, client, worker, users, console)
             if stay:
                 console.print('\nStill serving. In another terminal: ctrlrec ask --user 42 "more like my favourites"')
                 console.print("Ctrl-C stops everything.")
                 worker.process.wait()
 
 
-def _play_scene(dataset: Dataset, feeds: Feeds, client: Client, worker: WorkerProcess, console: Console) -> None:
+def _play_scene(dataset: Dataset, feeds: Feeds, client: Client, worker: WorkerProcess, console: Console) -> set[str]:
     asked: dict[str, tuple[str, Feed]] = {}
     for request, genre in SCENE:
         feed = feeds.of(_keenest(dataset, genre, {feed.user_id for _, feed in asked.values()}))
         client.set_request(feed.user_id, request, context=feed.context, weight=WEIGHT)
         asked[feed.user_id] = request, feed
     _wait_for_controls(worker, len(asked))
-    reader = client.rankings(PATIENCE)
+    ids = {user_id: f"scene-{user_id}" for user_id in asked}
+    reader = client.rankings(PATIENCE, of=ids.values())
     for user_id, (_, feed) in asked.items():
-        client.publish_candidates(user_id, feed.item_ids, feed.base_scores)
-    for _ in asked:
-        ranking = next(reader)
-        console.print(feeds.side_by_side(*asked[ranking.user_id], ranking))
-    reader.close()
+        client.publish_candidates(user_id, feed.item_ids, feed.base_scores, event_id=ids[user_id])
+    rankings = {ranking.user_id: ranking for ranking in reader}
+    for user_id, (request, feed) in asked.items():
+        if user_id not in rankings:
+            raise BrokerError(f"the ranking of user {user_id} did not come within {PATIENCE:.0f} s; see {worker.log}")
+        console.print(feeds.side_by_side(request, feed, rankings[user_id]))
+        console.print()
+    return set(asked)
 
 
-def _measure_traffic(dataset: Dataset, feeds: Feeds, client: Client, worker: WorkerProcess, console: Console) -> None:
+def _measure_traffic(
+    dataset: Dataset, feeds: Feeds, client: Client, worker: WorkerProcess, already: set[str], console: Console
+) -> None:
     rng = Random(SEED)
     grammar = Grammar(dataset.catalogue)
-    users = rng.sample(sorted(dataset.interactions.user_ids), min(USERS, len(dataset.interactions.user_ids)))
-    before = worker.metrics()["feedranker_controls_active"]
-    settled = set()
-    for number, user_id in enumerate(users):
+    everybody = sorted(dataset.interactions.user_ids)
+    asking: dict[str, tuple[Feed, Request]] = {}
+    for number, user_id in enumerate(rng.sample(everybody, min(USERS, len(everybody)))):
         request = grammar.draw(CATEGORIES[number % len(CATEGORIES)], "heldout", rng)
-        client.set_request(user_id, request.text, context=feeds.of(user_id).context, weight=WEIGHT)
-        settled.add(user_id)
-    _wait_for_controls(worker, int(before) + len(settled) - len(SCENE))
+        asking[user_id] = feed, _ = feeds.of(user_id), request
+        client.set_request(user_id, request.text, context=feed.context, weight=WEIGHT)
+    _wait_for_controls(worker, len(asking.keys() | already))
 
-    lists = [feeds.of(user_id) for user_id in users] * LISTS_PER_USER
+    lists = [feed for feed, _ in asking.values()] * LISTS_PER_USER
     ids = [f"demo-{number}" for number in range(len(lists))]
     reader = client.rankings(PATIENCE, of=ids)
 
@@ -126,43 +124,49 @@ def _measure_traffic(dataset: Dataset, feeds: Feeds, client: Client, worker: Wor
             time.sleep(max(0.0, start + number / LISTS_PER_SECOND - time.monotonic()))
             client.publish_candidates(feed.user_id, feed.item_ids, feed.base_scores, event_id=event_id)
 
-    publisher = Thread(target=publish)
+    publisher = Thread(target=publish, daemon=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    arrivals: list[Ranking] = []
+    seconds: list[float] = []
     with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(f"{LISTS_PER_SECOND} lists a second", total=len(lists))
         publisher.start()
-        task = progress.add_task(f"{len(lists)} lists of {len(lists[0].item_ids)}, {LISTS_PER_SECOND} a second", total=len(lists))
-        arrivals = []
         for ranking in reader:
-            arrivals.append(Arrival(ranking, time.time() - ranking.created_at))
+            arrivals.append(ranking)
+            seconds.append(time.time() - ranking.created_at)
             progress.advance(task)
-    publisher.join()
     reader.close()
-    console.print(summary(arrivals, sent=len(lists), requests=len(SCENE) + len(users)))
+    if len(arrivals) < len(lists):
+        raise BrokerError(f"{len(lists) - len(arrivals)} of {len(lists)} rankings did not come; see {worker.log}")
+    by_judge = {
+        user_id: feeds.judged(asking[user_id][0], ranking, asking[user_id][1].spec).gain
+        for user_id, ranking in {ranking.user_id: ranking for ranking in arrivals}.items()
+    }
+    events = len(SCENE) + len(asking) + len(SCENE) + len(lists)
+    console.print(summary(arrivals, seconds, list(by_judge.values()), events))
 
 
-def summary(arrivals: list[Arrival], *, sent: int, requests: int) -> Table:
-    """The demo's figures. A gain's standard error is over users, since one user's lists resemble each other."""
-    gains: dict[str, list[float]] = {}
-    overlaps = []
-    for ranking, _ in arrivals:
-        figures = ranking.adherence
-        if figures is not None:
-            overlaps.append(figures.overlap)
-            if figures.gain is not None:
-                gains.setdefault(ranking.user_id, []).append(figures.gain)
-    means = [fmean(values) for values in gains.values()]
-    percentiles = quantiles([arrival.seconds * 1000 for arrival in arrivals], n=100)
+def summary(rankings: list[Ranking], seconds: list[float], judged: list[float | None], events: int) -> Table:
+    """The demo's figures. Gains are averaged by user, since one user's lists resemble each other."""
+    figures = {ranking.user_id: ranking.adherence for ranking in rankings if ranking.adherence is not None}
+    percentiles = quantiles([1000 * value for value in seconds], n=100)
+    degraded = sum(ranking.degraded is not None for ranking in rankings)
     table = Table(title="What went through", title_justify="left", show_header=False)
-    table.add_row("requests, lists sent, rankings received", f"{requests:,}, {sent:,}, {len(arrivals):,}")
-    table.add_row("end to end, list created to ranking read", f"p50 {percentiles[49]:.1f} ms, p99 {percentiles[98]:.1f} ms")
+    table.add_row("events in", f"{events:,}")
+    table.add_row("rankings read", f"{len(rankings):,}, of which {degraded} degraded")
     table.add_row(
-        "mean adherence gain (0 as before, 1 best order)",
-        f"{fmean(means):+.3f} ± {stdev(means) / len(means) ** 0.5:.3f} (SE over {len(means)} users)",
+        "end to end", f"p50 {percentiles[49]:.1f} ms, p99 {percentiles[98]:.1f} ms, list made to ranking read"
     )
-    table.add_row("share of the top 10 that changed", f"{1 - fmean(overlaps):.0%}")
-    degraded = sum(ranking.degraded is not None for ranking, _ in arrivals)
-    table.add_row("degraded rankings", f"{degraded:,}")
+    table.add_row("adherence gain", _mean([each.gain for each in figures.values()]) + " by the towers")
+    table.add_row("", _mean(judged) + " by the rule judge, wordings held out")
+    table.add_row("top 10", f"{1 - fmean(each.overlap for each in figures.values()):.0%} of it changed")
+    table.caption = "Gain: 0 the platform's own order, 1 the best order of the same list; ± standard error over users."
     return table
+
+
+def _mean(gains: list[float | None]) -> str:
+    known = [gain for gain in gains if gain is not None]
+    return f"{fmean(known):+.2f} ± {stdev(known) / len(known) ** 0.5:.2f} ({len(known)} users)"
 
 
 def _keenest(dataset: Dataset, genre: str, taken: set[str]) -> str:
@@ -173,7 +177,9 @@ def _keenest(dataset: Dataset, genre: str, taken: set[str]) -> str:
     for row in dataset.interactions.user_rows[hits].tolist():
         counts[row] += 1
     users = dataset.interactions.user_ids
-    return max((user for user in users if user not in taken), key=lambda user: counts[dataset.interactions.user_row_of[user]])
+    return max(
+        (user for user in users if user not in taken), key=lambda user: counts[dataset.interactions.user_row_of[user]]
+    )
 
 
 def _wait_for_controls(worker: WorkerProcess, count: int) -> None:

@@ -2,16 +2,21 @@
 
 from typing import NamedTuple
 
+import numpy as np
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from ranker.catalogue import Item
+from ranker.adherence import judged_adherence
 from ranker.data.dataset import Dataset
-from ranker.events import Ranking
+from ranker.events import Adherence, Ranking
+from ranker.judges import RuleJudge
 from ranker.recommender import Recommender
+from ranker.requests import Spec
 from ranker.taste import user_taste
 
 CANDIDATES = 200
-SHOWN = 10
+SHOWN = 7
 
 
 class Feed(NamedTuple):
@@ -30,6 +35,7 @@ class Feeds:
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
         self._recommender = Recommender.fit(dataset)
+        self._judge = RuleJudge(dataset.catalogue)
         self._items = {item.item_id: item for item in dataset.catalogue.items}
 
     def of(self, user_id: str) -> Feed:
@@ -37,24 +43,31 @@ class Feeds:
         ids, scores = self._recommender.candidates(user_id, CANDIDATES)
         return Feed(user_id, ids, scores, user_taste(self._dataset, user_id).text())
 
+    def judged(self, feed: Feed, ranking: Ranking, spec: Spec) -> Adherence:
+        """How well a ranking of the whole feed follows the request by the rule judge, who knows what was meant."""
+        judgment = self._judge.scores(spec, user_taste(self._dataset, feed.user_id))
+        rows = [self._dataset.catalogue.row_of[item_id] for item_id in feed.item_ids]
+        place = {item_id: rank for rank, item_id in enumerate(feed.item_ids)}
+        return judged_adherence(judgment[rows], np.array([place[item_id] for item_id in ranking.item_ids]))
+
     def side_by_side(self, request: str, feed: Feed, ranking: Ranking) -> Table:
-        """The top of the feed before and after, with each item's place on the other side."""
-        weight = f"weight {ranking.weight:g}" if ranking.degraded is None else f"degraded: {ranking.degraded}"
-        taste = f", {feed.context}" if feed.context else ""
-        table = Table(
-            title=f"User {feed.user_id}{taste} asks: [bold]{request}[/]  ({weight})", title_justify="left", expand=True
-        )
-        for header in ("", "before", "after", "was at"):
-            narrow = header in ("", "was at")
-            table.add_column(header, justify="right" if narrow else "left", ratio=None if narrow else 1, no_wrap=True)
+        """The top of the feed before and after, and where each item of the new top was."""
+        how = f"weight {ranking.weight:g}" if ranking.degraded is None else f"degraded: {ranking.degraded}"
+        who = f"User {feed.user_id}" + (f", who {feed.context}" if feed.context else "")
+        table = Table(title=f"{who}:\n[bold]“{escape(request)}”[/] ({how})", title_justify="left", expand=True)
+        table.add_column("", justify="right")
+        table.add_column("before", ratio=1)
+        table.add_column("after", ratio=1)
+        table.add_column("was", justify="right")
         place = {item_id: rank for rank, item_id in enumerate(feed.item_ids, 1)}
-        pairs = zip(feed.item_ids[:SHOWN], ranking.item_ids[:SHOWN], strict=False)
-        for rank, (before, after) in enumerate(pairs, 1):
-            style = "" if place[after] <= SHOWN else "green"
-            table.add_row(str(rank), self._line(before), f"[{style}]{self._line(after)}[/]" if style else self._line(after), str(place[after]))
+        for rank, (before, after) in enumerate(zip(feed.item_ids, ranking.item_ids, strict=False), 1):
+            if rank > SHOWN:
+                break
+            style = "green" if place[after] > SHOWN else ""
+            table.add_row(str(rank), self._line(before), self._line(after, style), str(place[after]))
         return table
 
-    def _line(self, item_id: str) -> str:
-        item: Item = self._items[item_id]
+    def _line(self, item_id: str, style: str = "") -> Text:
+        item = self._items[item_id]
         year = f" ({item.year})" if item.year else ""
-        return f"{item.title}{year} [dim]{', '.join(item.genres)}[/]"
+        return Text.assemble((f"{item.title}{year}", style), "\n", (", ".join(item.genres), "dim"))

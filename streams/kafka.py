@@ -1,17 +1,15 @@
 """How to connect to the broker that the settings name: every client's arguments, and what its errors mean."""
 
 import logging
-import socket
 import ssl
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from ranker.errors import BrokerError, ConfigError
+from streams.probe import API_VERSIONS, Link, LoginError, what_failed
 from streams.settings import Settings
 
-API_VERSIONS, METADATA = 18, 3
 BOOTSTRAP_TIMEOUT = 10.0
 
 
@@ -76,17 +74,17 @@ def faust_credentials(settings: Settings) -> Any:
 
 
 def check_reachable(settings: Settings, timeout: float = 5.0) -> None:
-    """Return when one of the servers answers a Kafka request, over TLS where that is configured.
+    """Return when one of the servers lets this client in: over TLS and with a login where that is configured.
 
-    Raises BrokerError saying of each server what went wrong. The clients retry all of these until a timeout that names
-    no reason, and kafka-python waits for ever where a TLS handshake is never answered. Does not log in (SASL).
+    Raises BrokerError saying of each server what went wrong.
     """
     context, failures = ssl_context(settings), []
     for host, port in servers(settings):
         try:
-            ask(host, port, API_VERSIONS, 0, b"", context=context, timeout=timeout)
+            with Link(host, port, context, timeout) as link:
+                _let_in(link, settings)
         except OSError as error:
-            failures.append(f"{host}:{port} {_what_failed(error, context)}")
+            failures.append(f"{host}:{port} {what_failed(error, encrypted=context is not None)}")
         else:
             return
     raise BrokerError(
@@ -95,46 +93,19 @@ def check_reachable(settings: Settings, timeout: float = 5.0) -> None:
     )
 
 
-def ask(
-    host: str, port: int, key: int, version: int, body: bytes, *, context: ssl.SSLContext | None = None, timeout: float
-) -> bytes:
-    """Send one Kafka request on a connection of its own and return the response's body. Raises OSError."""
-    with socket.create_connection((host, port), timeout) as plain:
-        connection = context.wrap_socket(plain, server_hostname=host) if context else plain
-        client = b"ctrlrec"
-        request = struct.pack(">hhih", key, version, 1, len(client)) + client + body
-        with connection:
-            connection.sendall(struct.pack(">i", len(request)) + request)
-            size, correlation = struct.unpack(">ii", _read(connection, 8))
-            if correlation != 1 or not 4 <= size < 2**24:
-                raise ConnectionError("answers, but not as Kafka does")
-            return _read(connection, size - 4)
-
-
-def _read(connection: socket.socket, size: int) -> bytes:
-    parts = bytearray()
-    while len(parts) < size:
-        part = connection.recv(size - len(parts))
-        if not part:
-            raise ConnectionResetError("closed the connection without an answer; does it expect TLS?")
-        parts += part
-    return bytes(parts)
-
-
-def _what_failed(error: OSError, context: ssl.SSLContext | None) -> str:
-    match error:
-        case ssl.SSLCertVerificationError():
-            return f"has a certificate that is not trusted: {error.verify_message}"
-        case ssl.SSLError():
-            return f"does not speak TLS as expected: {error.reason or error}"
-        case socket.gaierror():
-            return "is not a known host name"
-        case ConnectionRefusedError():
-            return "refuses connections"
-        case TimeoutError():
-            return "did not answer" + ("; does it expect TLS?" if context is None else "; is it a plaintext port?")
-        case _:
-            return str(error)
+def _let_in(link: Link, settings: Settings) -> None:
+    link.ask(API_VERSIONS, 0)
+    if settings.kafka_user and settings.kafka_password and settings.kafka_security.startswith("SASL"):
+        link.log_in(settings.kafka_mechanism, settings.kafka_user, settings.kafka_password)
+        link.metadata()
+        return
+    try:
+        link.metadata()
+    except ConnectionResetError as error:
+        raise LoginError(
+            "lets nobody in without a login: set CTRLREC_KAFKA_SECURITY=SASL_SSL, CTRLREC_KAFKA_USER and "
+            "CTRLREC_KAFKA_PASSWORD"
+        ) from error
 
 
 _REFUSED = {

@@ -38,6 +38,8 @@ class Rankings(Iterator[Ranking]):
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
                 allow_auto_create_topics=False,
+                # One fetch is under way at a time; what it holds back, it holds back for the other partitions too.
+                fetch_max_wait_ms=20,
             )
             partitions = self._consumer.partitions_for_topic(self._topic)
             if not partitions:

@@ -50,6 +50,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Records of one partition that are handled as one unit."""
     runs_in_flight: Annotated[int, Meta(ge=1)] = 8
     """Runs whose outputs the broker has not yet confirmed, per topic."""
+    fetch_wait: Annotated[float, Meta(gt=0, le=1)] = 0.01
+    """Seconds that the broker may hold back an answer to wait for records: the shorter, the sooner other partitions'
+    records are asked for, and the more often an idle worker asks."""
     max_event_bytes: Annotated[int, Meta(ge=1024)] = 900_000
     """A larger event is a dead letter before it is parsed."""
     session_timeout: Annotated[float, Meta(gt=0)] = 10.0
@@ -99,7 +102,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def environment(self) -> dict[str, str]:
         """The variables from which `from_environment` reads these settings again, for another process."""
         values = ((name, getattr(self, name)) for name in self.__struct_fields__)
-        return {_variable(name): str(value).lower() if value in (True, False) else str(value) for name, value in values if value is not None}
+        return {
+            _variable(name): str(value).lower() if value in (True, False) else str(value)
+            for name, value in values
+            if value is not None
+        }
 
     def topic(self, name: str) -> str:
         return self.topic_prefix + name

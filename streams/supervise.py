@@ -53,7 +53,9 @@ class WorkerProcess:
         while not self._ready():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 lines = self.log.read_text(errors="replace").strip().splitlines()
-                raise BrokerError(f"the worker did not become ready: {lines[-1] if lines else 'no word'} (see {self.log})")
+                raise BrokerError(
+                    f"the worker did not become ready: {lines[-1] if lines else 'no word'} (see {self.log})"
+                )
             time.sleep(0.05)
 
     def metrics(self) -> dict[str, float]:

@@ -64,6 +64,16 @@ class Progress:
             self.done = max(self.done, heapq.heappop(self._early)[1])
 
 
+class QuickThread(driver.AIOKafkaConsumerThread):
+    """Faust lets a fetch wait 1.5 s at the broker, and aiokafka has one fetch at a time: records of a partition that is
+    not part of it, since its last ones were still being taken, wait that long too."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = round(1000 * self.consumer.app.settings.fetch_wait)
+        return consumer
+
+
 class RunConsumer(driver.Consumer):
     """Delivers and acknowledges runs."""
 
@@ -72,6 +82,9 @@ class RunConsumer(driver.Consumer):
         self._progress: dict[TP, Progress] = {}
         self._seeks = 0
         self._run_length = self.app.settings.run_length
+
+    def _new_consumer_thread(self) -> QuickThread:
+        return QuickThread(self, loop=self.loop, beacon=self.beacon)
 
     async def perform_seek(self) -> None:
         """Go back to the committed offsets; what is in flight may finish, but no longer counts as progress."""

@@ -39,7 +39,7 @@ class CompactedTopic:
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
-            fetch_max_wait_ms=100,
+            fetch_max_wait_ms=20,
         )
         await self._consumer.start()
 
