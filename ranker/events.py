@@ -1,7 +1,7 @@
-"""The events that go in and come out, as msgspec structs. Unknown fields are ignored; missing or wrong ones are refused.
+"""The events that go in and come out, as msgspec structs. Unknown fields are ignored, missing or wrong ones refused.
 
-Times are seconds since the Unix epoch, UTC, as floats. Ids are strings of 1 to 128 characters. A base score is better the
-higher it is. Lists are columnar: `item_ids[i]` belongs with `base_scores[i]`.
+Times are seconds since the Unix epoch, UTC, as floats. Ids are strings of 1 to 128 characters. A base score is better
+the higher it is. Lists are columnar: `item_ids[i]` belongs with `base_scores[i]`.
 """
 
 from typing import Annotated, Literal
