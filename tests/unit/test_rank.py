@@ -1,3 +1,5 @@
+from typing import Any
+
 import msgspec
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from ranker.vectors import ItemVectors, quantize
 AXES = np.eye(4, dtype=np.float32)
 
 
-def model(**changes: object) -> Model:
+def model(**changes: Any) -> Model:
     """Items a to d, each along an axis of its own."""
     rows = [quantize(axis) for axis in AXES]
     items = ItemVectors(
@@ -22,7 +24,7 @@ def model(**changes: object) -> Model:
     return Model("b1", items, 8.0, -4.0, 0.5)._replace(**changes)
 
 
-def steering(towards: list[float], **changes: object) -> Steering:
+def steering(towards: list[float], **changes: Any) -> Steering:
     vector = quantize(np.array(towards, np.float32) / np.linalg.norm(towards).astype(np.float32))
     return Steering("r1", "b1", vector.floats(), vector.scale, None, None)._replace(**changes)
 
