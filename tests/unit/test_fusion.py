@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ranker.fusion import FUSIONS, control_ranks, descending, fuse_ranks, fuse_reciprocal, fuse_scores
 
-NOTHING = np.empty(0)
+NOTHING, NO_SCORES = np.empty(0), np.empty(0, np.float32)
 
 
 @st.composite
@@ -36,15 +36,15 @@ def test_unknown_items_keep_their_place_and_the_others_share_the_rest() -> None:
 def test_fuse_ranks_by_hand() -> None:
     # Item: base rank, control rank, (1 - w) · base + w · control with w = 0.25.
     # 0: 0, 3 → 0.75;  1: 1, 0 → 0.75;  2: 2, 2 → 2;  3: 3, 1 → 2.5.  The tie of 0 and 1 goes to the better base rank.
-    assert fuse_ranks(NOTHING, NOTHING, np.array([3, 0, 2, 1]), 0.25).tolist() == [0, 1, 2, 3]
-    assert fuse_ranks(NOTHING, NOTHING, np.array([3, 0, 2, 1]), 0.26).tolist() == [1, 0, 2, 3]
+    assert fuse_ranks(NOTHING, NO_SCORES, np.array([3, 0, 2, 1]), 0.25).tolist() == [0, 1, 2, 3]
+    assert fuse_ranks(NOTHING, NO_SCORES, np.array([3, 0, 2, 1]), 0.26).tolist() == [1, 0, 2, 3]
 
 
 def test_reciprocal_by_hand() -> None:
     ranks, w = [3, 0, 2, 1], 0.5
     fused = [(1 - w) / (60 + 1 + base) + w / (60 + 1 + rank) for base, rank in enumerate(ranks)]
     expected = sorted(range(4), key=lambda item: -fused[item])
-    assert fuse_reciprocal(NOTHING, NOTHING, np.array(ranks), w).tolist() == expected
+    assert fuse_reciprocal(NOTHING, NO_SCORES, np.array(ranks), w).tolist() == expected
 
 
 def test_score_fusion_by_hand() -> None:

@@ -6,15 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ranker.errors import BundleError
-from ranker.vectors import IDS, MAX_DIMENSION, SCALES, VECTORS, ItemVectors, Quantized, quantize
+from ranker.vectors import IDS, MAX_DIMENSION, SCALES, VECTORS, Floats, ItemVectors, Quantized, quantize
 
 
-def unit(rng: np.random.Generator, n: int, d: int) -> np.ndarray:
-    x = rng.normal(size=(n, d)).astype(np.float32)
-    return x / np.linalg.norm(x, axis=1, keepdims=True)
+def unit(rng: np.random.Generator, n: int, d: int) -> Floats:
+    x: Floats = rng.normal(size=(n, d)).astype(np.float32)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    return x
 
 
-def item_vectors(vectors: np.ndarray) -> ItemVectors:
+def item_vectors(vectors: Floats) -> ItemVectors:
     rows = [quantize(vector) for vector in vectors]
     ids = [f"i{i}" for i in range(len(rows))]
     return ItemVectors(ids, np.stack([row.floats() for row in rows]), np.array([row.scale for row in rows], np.float32))
