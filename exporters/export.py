@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from exporters.catalogue import embed_catalogue
-from exporters.onnx import to_onnx
+from exporters.onnx import load_encoder, to_onnx
 from exporters.parity import check_alone, compare, sample
 from exporters.probes import probe_requests
 from exporters.quantize import quantize_tower
@@ -112,7 +112,7 @@ def _convert(
 ) -> Trained:
     """Write both graphs and the tokenizer; the vectors of the texts as the towers gave them when trained."""
     from ranker.training.towers import Tower as TrainedTower
-    from ranker.training.towers import load_encoder, load_tokenizer
+    from ranker.training.towers import load_tokenizer
 
     tokenizer = load_tokenizer(towers / "tokenizer.json")
     tokenizer.enable_truncation(training.max_length)
@@ -121,11 +121,12 @@ def _convert(
     for number, (tower, file, texts) in enumerate(
         (("request", layout.REQUEST_TOWER, requests), ("item", layout.ITEM_TOWER, items))
     ):
-        trained = TrainedTower(load_encoder(towers / tower), tokenizer).eval()
+        encoder = load_encoder(towers / tower)
+        trained = TrainedTower(encoder, tokenizer).eval()
         if trained.dimension != training.dimension:
             raise DataError(f"{towers / tower} has {trained.dimension} dimensions, training.json {training.dimension}")
         vectors.append(trained.embed(texts))
-        to_onnx(trained.encoder, folder / file)
+        to_onnx(encoder, folder / file)
         done(number + 1)
     return Trained(*vectors)
 
