@@ -78,19 +78,18 @@ def check_reachable(settings: Settings, timeout: float = 5.0) -> None:
 
     Raises BrokerError saying of each server what went wrong.
     """
-    context, failures = ssl_context(settings), []
+    context, failures, hint = ssl_context(settings), [], ""
     for host, port in servers(settings):
         try:
             with Link(host, port, context, timeout) as link:
                 _let_in(link, settings)
         except OSError as error:
             failures.append(f"{host}:{port} {what_failed(error, encrypted=context is not None)}")
+            if isinstance(error, ConnectionRefusedError):
+                hint = ". Start a broker with `ctrlrec broker`, or name another with CTRLREC_KAFKA_BOOTSTRAP"
         else:
             return
-    raise BrokerError(
-        f"no Kafka broker: {'; '.join(failures)}. "
-        "Start one with `ctrlrec broker`, or name another with CTRLREC_KAFKA_BOOTSTRAP"
-    )
+    raise BrokerError(f"cannot connect to Kafka: {'; '.join(failures)}{hint}")
 
 
 def _let_in(link: Link, settings: Settings) -> None:

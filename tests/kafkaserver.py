@@ -8,16 +8,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from streams.kafka import API_VERSIONS, ask
+from streams.probe import API_VERSIONS, Link
 
 READY_TIMEOUT, STOP_TIMEOUT = 60.0, 20.0
+LOGINS = """\
+sasl.enabled.mechanisms=PLAIN
+sasl.mechanism.inter.broker.protocol=PLAIN
+listener.name.client.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
+username="broker" password="broker" user_broker="broker\""""
 
 
 class KafkaServer:
-    """Runs for as long as the context lasts. `home` is an unpacked Apache Kafka 4; Java 17 must be on the path."""
+    """Runs for as long as the context lasts. `home` is an unpacked Apache Kafka 4; Java 17 must be on the path.
 
-    def __init__(self, home: Path, folder: Path) -> None:
-        self._home, self._folder = home, folder
+    Given `users` and their passwords, clients must log in (SASL, PLAIN, unencrypted).
+    """
+
+    def __init__(self, home: Path, folder: Path, users: dict[str, str] | None = None) -> None:
+        self._home, self._folder, self._users = home, folder, users
         self._port, self._controller = _free_ports(2)
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
@@ -28,15 +36,19 @@ class KafkaServer:
 
     def __enter__(self) -> Self:
         properties = self._folder / "server.properties"
+        logins = (
+            "" if self._users is None else LOGINS + "".join(f' user_{u}="{p}"' for u, p in self._users.items()) + ";"
+        )
         properties.write_text(
             f"""\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{self._controller}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{self._port},CONTROLLER://127.0.0.1:{self._controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{self._port}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=CLIENT://127.0.0.1:{self._port},CONTROLLER://127.0.0.1:{self._controller}
+advertised.listeners=CLIENT://127.0.0.1:{self._port}
+listener.security.protocol.map=CLIENT:{"SASL_PLAINTEXT" if self._users else "PLAINTEXT"},CONTROLLER:PLAINTEXT
+inter.broker.listener.name=CLIENT
 log.dirs={self._folder / "data"}
 offsets.topic.num.partitions=4
 offsets.topic.replication.factor=1
@@ -44,6 +56,7 @@ transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms=0
 auto.create.topics.enable=false
+{logins}
 """
         )
         environment = os.environ | {
@@ -69,7 +82,8 @@ auto.create.topics.enable=false
         deadline = time.monotonic() + READY_TIMEOUT
         while True:
             try:
-                ask("127.0.0.1", self._port, API_VERSIONS, 0, b"", timeout=1.0)
+                with Link("127.0.0.1", self._port, None, timeout=1.0) as link:
+                    link.ask(API_VERSIONS, 0)
             except OSError:
                 if time.monotonic() > deadline or self._process.poll() is not None:
                     self.stop()

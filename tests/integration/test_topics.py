@@ -1,3 +1,5 @@
+import time
+
 import msgspec
 import pytest
 from kafka import KafkaAdminClient
@@ -21,6 +23,9 @@ def test_only_what_is_missing_is_made(settings: Settings) -> None:
     ensure_topics(settings)
     admin = KafkaAdminClient(**kafka_python_connection(settings))
     admin.delete_topics([settings.topic("items")])
+    deadline = time.monotonic() + 10
+    while admin.describe_topics([settings.topic("items")])[0]["error_code"] == 0 and time.monotonic() < deadline:
+        time.sleep(0.05)
     admin.close()
     created = [state.name for state in ensure_topics(settings) if state.created]
     assert created == [settings.topic("items")]

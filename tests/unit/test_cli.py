@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import socket
@@ -14,6 +15,7 @@ from ranker import __version__
 from ranker.errors import BrokerError
 from streams import cli
 from streams.commands import app as stream_commands
+from tests.smallbundle import SmallBundle
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("CTRLREC_")}
 
@@ -23,6 +25,13 @@ def ctrlrec(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
         [sys.executable, "-m", "streams.cli", *arguments],
         capture_output=True, text=True, timeout=60, env=ENVIRONMENT | environment, check=False,
     )  # fmt: skip
+
+
+class Point:
+    """An entry point, as far as `cli.build` needs it."""
+
+    def __init__(self, name: str, app: typer.Typer) -> None:
+        self.name, self.load = name, lambda: app
 
 
 def test_version() -> None:
@@ -42,10 +51,6 @@ def test_commands_of_every_part_stand_side_by_side(monkeypatch: pytest.MonkeyPat
         """Paint it."""
         typer.echo(f"painted {colour}")
 
-    class Point:
-        def __init__(self, name: str, app: typer.Typer) -> None:
-            self.name, self.load = name, lambda: app
-
     points = [Point("streams", stream_commands), Point("other", other)]
     monkeypatch.setattr(cli, "entry_points", lambda group: points if group == "ctrlrec.commands" else [])
     runner, app = CliRunner(), cli.build()
@@ -58,7 +63,7 @@ def test_commands_of_every_part_stand_side_by_side(monkeypatch: pytest.MonkeyPat
 def test_what_is_wrong_outside_the_program_is_said_without_a_traceback() -> None:
     done = ctrlrec("topics", CTRLREC_KAFKA_BOOTSTRAP=f"127.0.0.1:{closed_port()}")
     assert done.returncode == 2
-    assert done.stderr.startswith("ctrlrec: no Kafka broker: 127.0.0.1:")
+    assert done.stderr.startswith("ctrlrec: cannot connect to Kafka: 127.0.0.1:")
     assert "refuses connections" in done.stderr
     assert "Traceback" not in done.stderr
     done = ctrlrec("topics", CTRLREC_PARTITIONS="none", CTRLREC_KAFKA_PASSWORD="canary-9")
@@ -130,3 +135,25 @@ def closed_port() -> int:
 def listening(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_replay_ends_with_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, out = tmp_path / "log.jsonl", tmp_path / "out.jsonl"
+    lists = [
+        {"event_id": f"e{n}", "user_id": f"u{n % 3}", "item_ids": [f"i{m}" for m in range(30)],
+         "base_scores": [0.0] * 30, "created_at": 1.0, "request": f"wish {n}"}
+        for n in range(9)
+    ]  # fmt: skip
+    asked = {"event_id": "r", "user_id": "u", "op": "set", "created_at": 1.0, "text": "no horror"}
+    lines = [{"topic": "requests", "value": asked}, *({"topic": "candidates", "value": value} for value in lists)]
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines) + "oops\n")
+    monkeypatch.setattr("ranker.bundle.Bundle.load", lambda *_, **__: SmallBundle())
+    monkeypatch.setattr(cli, "entry_points", lambda group: [Point("streams", stream_commands)])
+    run = CliRunner().invoke(cli.build(), ["replay", str(log), "--out", str(out), "--weight", "1"])
+    assert run.exit_code == 0, run.output
+    assert len(out.read_bytes().splitlines()) == 9
+    table = " ".join(run.output.split())
+    assert "requests, items │ 1, 0" in table
+    assert "lines skipped: malformed │ 1 in" in table
+    assert "mean adherence gain │ +1.000 ± 0.000" in table  # alone, the request gets all that can be had
+    assert "3 users" in table
