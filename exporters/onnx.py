@@ -66,7 +66,7 @@ def to_onnx(encoder: "PreTrainedModel", output: Path) -> None:
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
         shapes = DEFAULT_DUMMY_SHAPES | {"batch_size": 1}
-        # The fix of axes would write the size of the vector into the graph, at a third of the whole time.
+        # The fix of axes would note in the graph that one vector comes out, at a third of the whole time.
         export(Pooled(), config, output, input_shapes=shapes, disable_dynamic_axes_fix=True)
     check_graph(output)
 

@@ -47,8 +47,8 @@ class Tower:
         except _UNLOADABLE as error:
             raise BundleError(f"{onnx_file} is no graph that onnxruntime can run: {error}") from error
         inputs = [(node.name, node.shape[:1], node.type) for node in session.get_inputs()]
-        outputs = [(node.name, node.shape[:1]) for node in session.get_outputs()]
-        if inputs != [(INPUT, [1], "tensor(int64)")] or outputs != [(OUTPUT, [1])]:
+        outputs = [node.name for node in session.get_outputs()]
+        if inputs != [(INPUT, [1], "tensor(int64)")] or outputs != [OUTPUT]:
             raise BundleError(f"{onnx_file} maps {inputs} to {outputs}, not one row of {INPUT} to one of {OUTPUT}")
         self._tokenizer, self._session = tokenizer, session
         self.dimension: int = len(self.embed(""))
