@@ -35,14 +35,14 @@ var/bundle/manifest.json: | .venv/demo
 	@$(BIN)/ctrlrec train
 	@$(BIN)/ctrlrec export
 
-.venv/uv: constraints/uv.txt
+.venv/tools: constraints/tools.txt
 	@echo "Making the environment in .venv"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r constraints/uv.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r constraints/tools.txt
 	@touch $@
-.venv/demo .venv/dev: .venv/%: constraints/%.txt pyproject.toml | .venv/uv
+.venv/demo .venv/dev: .venv/%: constraints/%.txt pyproject.toml | .venv/tools
 	@echo "Installing what constraints/$*.txt pins"
 	@$(UV) --require-hashes --no-deps -r constraints/$*.txt
 	@$(TORCH) $(UV) torch==2.13.0
-	@$(UV) --no-deps --editable .
+	@$(UV) --no-deps --no-build-isolation --editable .
 	@touch $@
