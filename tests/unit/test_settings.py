@@ -13,7 +13,6 @@ def test_each_field_is_read_from_its_variable_and_converted() -> None:
     assert settings == Settings(partitions=8, weight=0.25, fusion="rrf")
 
 
-@pytest.mark.xfail(reason="msgspec converts no str to a Path by itself", raises=ConfigError)
 @pytest.mark.parametrize("variable", ["CTRLREC_BUNDLE", "CTRLREC_KAFKA_CA"])
 def test_paths_are_read_too(variable: str) -> None:
     settings = Settings.from_environment({variable: "some/where"})
