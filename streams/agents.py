@@ -6,7 +6,7 @@ What goes wrong outside of events ends the process (see `streams.app`); the run 
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from time import perf_counter, time
 from typing import Any, NamedTuple
@@ -17,13 +17,13 @@ from ranker.embed import RequestEmbedder
 from ranker.errors import BadEvent
 from ranker.events import CandidateList, Degraded, Ranking
 from ranker.rank import Model, Steering, rank
-from streams.deadletters import dead_letter
+from streams.deadletters import dead_letter, headers_size
 from streams.outbox import Output
 from streams.sampling import Sampler
 from streams.settings import Settings
 from streams.transport import Record, Run
-from streams.views import Controls
-from streams.wire import decode_candidates, decode_item, decode_request, encode
+from streams.views import Controls, withdrawal
+from streams.wire import decode_candidates, decode_item, decode_key, decode_request, encode
 
 log = logging.getLogger(__name__)
 
@@ -56,13 +56,14 @@ class Agents:
     async def rank_feed(self, run: Run) -> Handled:
         """Candidate lists → rankings."""
         notes = CandidateRun(time())
+        controls = self._controls.of(run.partition)
         outputs: list[Output] = []
         for record in run.value:
             notes.start()
             try:
-                candidates = decode_candidates(self._checked(record.value))
+                candidates = decode_candidates(self._checked(record))
                 notes.lap("decode")
-                steering, why = await self._steering(candidates, run.partition, notes)
+                steering, why = await self._steering(candidates, controls, notes)
                 ranking = rank(candidates, steering, self._model, degraded=why, lap=notes.lap)
                 payload = encode(ranking)
             except Exception as error:  # noqa: BLE001  see the module's docstring
@@ -77,11 +78,11 @@ class Agents:
         return Handled(outputs, lambda waited: self._metrics.emitted(notes, time(), waited))
 
     async def _steering(
-        self, candidates: CandidateList, partition: int, notes: CandidateRun
+        self, candidates: CandidateList, controls: Mapping[str, Steering], notes: CandidateRun
     ) -> tuple[Steering | None, Degraded]:
         """What steers this list: its own request, or else the user's standing one."""
         if candidates.request is None:
-            return self._controls.of(partition, candidates.user_id), "no_control"
+            return controls.get(candidates.user_id), "no_control"
         vector = self._embedder.cached(candidates.request, candidates.context)
         if vector is None:
             try:
@@ -100,13 +101,13 @@ class Agents:
         created: list[float] = []
         for record in run.value:
             try:
-                request = decode_request(self._checked(record.value))
+                request = decode_request(self._checked(record))
                 control = None if request.op == "clear" else await self._in_time(self._embedder.control, request)
             except Exception as error:  # noqa: BLE001
                 outputs.append(self._dead(record, error))
                 continue
-            value = None if control is None else encode(control)
-            outputs.append(Output(self._controls_topic, run.partition, request.user_id.encode(), value))
+            value, headers = (None, withdrawal(request.created_at)) if control is None else (encode(control), ())
+            outputs.append(Output(self._controls_topic, run.partition, request.user_id.encode(), value, headers))
             created.append(request.created_at)
             self._metrics.control_request(request.op)
         self._metrics.consumed("requests", created, time())
@@ -117,10 +118,11 @@ class Agents:
         outputs: list[Output] = []
         for record in run.value:
             try:
-                if record.value is None and record.key:
-                    outputs.append(Output(self._vectors, run.partition, record.key, None))
+                raw = self._checked(record)
+                if raw is None and record.key:
+                    outputs.append(Output(self._vectors, run.partition, decode_key(record.key).encode(), None))
                     continue
-                item = decode_item(self._checked(record.value))
+                item = decode_item(raw)
                 vector = await self._in_time(self._embedder.item_vector, item)
             except Exception as error:  # noqa: BLE001
                 outputs.append(self._dead(record, error))
@@ -143,10 +145,14 @@ class Agents:
         call = asyncio.get_running_loop().run_in_executor(self._towers, function, *arguments)
         return await asyncio.wait_for(call, self._settings.embed_timeout)
 
-    def _checked(self, value: bytes | None) -> bytes | None:
-        if value is not None and len(value) > self._settings.max_event_bytes:
-            raise BadEvent("too_large", f"{len(value)} bytes; at most {self._settings.max_event_bytes} are read")
-        return value
+    def _checked(self, record: Record) -> bytes | None:
+        """The record's value. Its key and headers count too: they may be sent on."""
+        size = len(record.value or b"") + len(record.key or b"")
+        if record.headers:
+            size += headers_size(record)
+        if size > self._settings.max_event_bytes:
+            raise BadEvent("too_large", f"{size} bytes; at most {self._settings.max_event_bytes} are read")
+        return record.value
 
     def _dead(self, record: Record, error: Exception) -> Output:
         if not isinstance(error, BadEvent):

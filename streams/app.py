@@ -19,7 +19,8 @@ log = logging.getLogger(__name__)
 
 EXIT_FAILURE = 70
 
-Handler = Callable[[Run], Awaitable[Handled]]
+Handler = Callable[[Run], Awaitable[Handled | None]]
+"""None for a run that is somebody else's by now."""
 
 
 class App(faust.App):
@@ -58,10 +59,10 @@ class App(faust.App):
 
 
 def serve(app: App, topic: str, name: str, handle: Handler, outbox: Outbox, *, single: bool = False) -> None:
-    """Register the agent `name`: handle each run of `topic` in turn, send what comes of it, acknowledge it when confirmed.
+    """Register the agent `name`: handle each run of `topic` in turn, send what comes of it, acknowledge when confirmed.
 
-    Sends overlap with the handling of later runs, at most `runs_in_flight` of them; the consumer sees to it that offsets
-    are committed in order.
+    Sends overlap with the handling of later runs, at most `runs_in_flight` of them; the consumer sees to it that
+    offsets are committed in order.
     """
     channel = app.topic(topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
     window = asyncio.Semaphore(app.settings.runs_in_flight)
@@ -80,7 +81,11 @@ def serve(app: App, topic: str, name: str, handle: Handler, outbox: Outbox, *, s
         async for event in stream.noack().events():
             await window.acquire()
             run: Run = event.message
-            task = asyncio.get_running_loop().create_task(confirm(run, await handle(run)))
+            handled = await handle(run)
+            if handled is None:
+                window.release()
+                continue
+            task = asyncio.get_running_loop().create_task(confirm(run, handled))
             sending.add(task)
             task.add_done_callback(sending.discard)
             task.add_done_callback(_exit_on_error)

@@ -10,10 +10,17 @@ from streams.transport import Record
 PREFIX = "ctrlrec.error."
 KEPT_BYTES = 500_000
 """Of a value that is larger, only so many bytes are kept; the hash in the headers is of all of it."""
+KEPT_KEY, KEPT_HEADERS = 10_000, 100_000
+"""The same of a key; headers are kept if all of them have no more bytes than this."""
+
+
+def headers_size(record: Record) -> int:
+    """Bytes of all headers, names and values."""
+    return sum(len(name.encode()) + len(value or b"") for name, value in record.headers)
 
 
 def dead_letter(topic: str, record: Record, error: BadEvent, bundle: str) -> Output:
-    """The dead letter of `record`. Its headers never hold a reader's text: an error's message names fields, not values."""
+    """The dead letter of `record`. No header holds a reader's text: an error's message names fields, not values."""
     value = record.value
     about = {
         "topic": record.topic,
@@ -26,7 +33,9 @@ def dead_letter(topic: str, record: Record, error: BadEvent, bundle: str) -> Out
         "bundle": bundle,
         "payload-sha256": hashlib.sha256(value or b"").hexdigest(),
     }
-    headers = [*record.headers, *((PREFIX + name, text.encode()) for name, text in about.items())]
+    own = record.headers if headers_size(record) <= KEPT_HEADERS else ()
+    headers = [*own, *((PREFIX + name, text.encode()) for name, text in about.items())]
     # A dead letter must have a key or a value to be a record at all.
     kept = b"" if value is None and record.key is None else value and value[:KEPT_BYTES]
-    return Output(topic, record.partition, record.key, kept, headers, record.timestamp)
+    key = record.key and record.key[:KEPT_KEY]
+    return Output(topic, record.partition, key, kept, headers, record.timestamp)

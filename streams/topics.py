@@ -57,6 +57,29 @@ def ensure_topics(settings: Settings) -> list[TopicState]:
     ]
 
 
+def check_topics(settings: Settings) -> None:
+    """Raise BrokerError unless all topics are there, with as many partitions wherever partitions must agree."""
+    from kafka import KafkaAdminClient
+
+    with broker_errors(settings):
+        admin = KafkaAdminClient(**kafka_python_connection(settings))
+        try:
+            there = _partitions(admin, settings)
+        finally:
+            admin.close()
+    if missing := [settings.topic(name) for name in TOPICS if name not in there]:
+        raise BrokerError(f"topics that are not there: {', '.join(missing)}; `ctrlrec topics` creates them")
+    _agree(settings, there, ("requests", "candidates", "controls", "rankings", "dead-letters"))
+    _agree(settings, there, ("items", "vectors"))
+
+
+def _agree(settings: Settings, partitions: dict[str, int], names: tuple[str, ...]) -> None:
+    """What comes of partition n of one topic goes to partition n of the next."""
+    if len({partitions[name] for name in names}) > 1:
+        counts = ", ".join(f"{settings.topic(name)} {partitions[name]}" for name in names)
+        raise BrokerError(f"these topics must have the same number of partitions: {counts}")
+
+
 def _partitions(admin: Any, settings: Settings) -> dict[str, int]:
     """Number of partitions of the topics that are there and have a leader for each."""
     names = {settings.topic(name): name for name in TOPICS}

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -16,12 +16,13 @@ from streams.wire import decode_control, decode_item_vector
 
 log = logging.getLogger(__name__)
 
+CREATED_AT = "ctrlrec.created-at"
+
 
 class CompactedTopic:
     """Reads partitions from their beginning and then follows them, outside any consumer group.
 
-    `apply` is given the records in order, a poll at a time. Until `caught_up(partition)` comes back, what was in the
-    partition when it was assigned has not all been applied.
+    `apply` is given the records in order, a poll at a time.
     """
 
     def __init__(
@@ -62,11 +63,10 @@ class CompactedTopic:
             self._caught_up[place.partition].clear()
         self._assigned.set()
 
-    async def caught_up(self, partition: int) -> None:
-        """Wait until what was there when the partition was assigned has been applied."""
-        while (event := self._caught_up.get(partition)) is None:
-            await asyncio.sleep(0.01)
-        await event.wait()
+    def caught_up(self, partition: int) -> bool:
+        """Whether all that was there when the partition was assigned has been applied. Not if it is not assigned."""
+        event = self._caught_up.get(partition)
+        return event is not None and event.is_set()
 
     async def ends(self, places: Collection[tuple[str, int]]) -> dict[tuple[str, int], int]:
         """End offsets of any partitions, (topic, partition)."""
@@ -93,7 +93,10 @@ class CompactedTopic:
 
 
 class Controls:
-    """The control in force of each user, by partition."""
+    """The control in force of each user, by partition.
+
+    A control or a withdrawal that is older than the one in force changes nothing: it is a redelivery.
+    """
 
     def __init__(self, embedder: RequestEmbedder, bundle: str, run: Callable[..., Awaitable[Any]]) -> None:
         """`run(function, *arguments)` calls a function off the event loop."""
@@ -101,13 +104,14 @@ class Controls:
         self._users: dict[int, dict[str, Steering]] = {}
         self._since: dict[int, dict[str, float]] = {}
 
-    def of(self, partition: int, user_id: str) -> Steering | None:
-        users = self._users.get(partition)
-        return users.get(user_id) if users else None
+    def of(self, partition: int) -> Mapping[str, Steering]:
+        """By user, and kept up to date; once the partition is no longer kept, it stays as it was then."""
+        return self._users.setdefault(partition, {})
 
     def keep_only(self, partitions: Collection[int]) -> None:
         for partition in [p for p in self._users if p not in partitions]:
-            del self._users[partition], self._since[partition]
+            del self._users[partition]
+            self._since.pop(partition, None)
 
     def __len__(self) -> int:
         return sum(map(len, self._users.values()))
@@ -117,22 +121,29 @@ class Controls:
             users = self._users.setdefault(record.partition, {})
             since = self._since.setdefault(record.partition, {})
             user_id = _key(record)
-            if record.value is None:
-                users.pop(user_id, None)
-                since.pop(user_id, None)
-                continue
             try:
-                control = decode_control(record.value)
+                created_at, steering = await self._read(record)
             except BadEvent as error:
                 log.error("%s[%d]@%d is no control: %s", record.topic, record.partition, record.offset, error)
                 continue
-            if control.created_at < since.get(user_id, control.created_at):
-                continue  # a redelivery of a request that a newer one has replaced
-            steering = Steering.of(control)
-            if control.bundle != self._bundle:
-                vector: Quantized = await self._run(self._embedder.quantized, control.text, control.context)
-                steering = steering._replace(bundle=self._bundle, values=vector.floats(), scale=vector.scale)
-            users[user_id], since[user_id] = steering, control.created_at
+            if created_at < since.get(user_id, created_at):
+                continue
+            since[user_id] = created_at
+            if steering is None:
+                users.pop(user_id, None)
+            else:
+                users[user_id] = steering
+
+    async def _read(self, record: Record) -> tuple[float, Steering | None]:
+        """When the control or the withdrawal was made, and what steers from then on."""
+        if record.value is None:
+            return withdrawn_at(record), None
+        control = decode_control(record.value)
+        steering = Steering.of(control)
+        if control.bundle != self._bundle:
+            vector: Quantized = await self._run(self._embedder.quantized, control.text, control.context)
+            steering = steering._replace(bundle=self._bundle, values=vector.floats(), scale=vector.scale)
+        return control.created_at, steering
 
 
 class LateItems:
@@ -150,14 +161,24 @@ class LateItems:
                 continue
             try:
                 item = decode_item_vector(record.value)
+                vector = Quantized(item.vector, item.scale)
+                if item.bundle != self._bundle:
+                    vector = await self._run(self._embedder.quantized_item, item.text)
             except BadEvent as error:
                 log.error("%s[%d]@%d is no item vector: %s", record.topic, record.partition, record.offset, error)
                 continue
-            vector = Quantized(item.vector, item.scale)
-            if item.bundle != self._bundle:
-                vector = await self._run(self._embedder.quantized_item, item.text)
             self._items.put(item.item_id, vector)
 
 
 def _key(record: Record) -> str:
-    return record.key.decode() if record.key else ""
+    return record.key.decode(errors="replace") if record.key else ""
+
+
+def withdrawal(created_at: float) -> tuple[tuple[str, bytes], ...]:
+    """Headers of the record without a value that withdraws a control: a value could not say when it was made."""
+    return ((CREATED_AT, repr(created_at).encode()),)
+
+
+def withdrawn_at(record: Record) -> float:
+    """When the withdrawal was made; when it was written, where its headers do not say."""
+    return next((float(value) for name, value in record.headers if name == CREATED_AT), record.timestamp / 1000)

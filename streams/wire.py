@@ -1,5 +1,6 @@
 """JSON on the wire: one encoder, one decoder per kind of event, built once."""
 
+import re
 from functools import partial
 from typing import TypeVar
 
@@ -9,6 +10,9 @@ from ranker.errors import BadEvent
 from ranker.events import CandidateList, Control, ControlRequest, ItemUpsert, ItemVector, Ranking
 
 Event = TypeVar("Event")
+
+_QUOTED = re.compile(r"^(Invalid enum value) '.*'", re.DOTALL)
+"""The one message of msgspec's that quotes what was sent, which may be a reader's text."""
 
 encode = msgspec.json.Encoder().encode
 
@@ -20,11 +24,19 @@ def _decode(decoder: msgspec.json.Decoder[Event], raw: bytes | None) -> Event:
     try:
         return decoder.decode(raw)
     except msgspec.ValidationError as error:
-        raise BadEvent("schema", str(error)) from error
+        raise BadEvent("schema", _QUOTED.sub(r"\1", str(error))) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadEvent("malformed", str(error)) from error
     except RecursionError as error:
         raise BadEvent("malformed", "nested too deeply") from error
+
+
+def decode_key(key: bytes) -> str:
+    """An item's id. Raises BadEvent(malformed)."""
+    try:
+        return key.decode()
+    except UnicodeDecodeError as error:
+        raise BadEvent("malformed", f"key: {error}") from error
 
 
 decode_request = partial(_decode, msgspec.json.Decoder(ControlRequest))

@@ -22,11 +22,13 @@ from monitoring.server import MonitoringServer, add_process_metrics
 from ranker import __version__
 from ranker.bundle import Bundle
 from ranker.embed import RequestEmbedder
+from ranker.errors import ConfigError
 from streams.agents import Agents, Handled
 from streams.app import EXIT_FAILURE, App, serve
 from streams.kafka import aiokafka_connection, check_reachable
 from streams.outbox import Outbox
 from streams.settings import Settings
+from streams.topics import check_topics
 from streams.transport import Run
 from streams.views import CompactedTopic, Controls, LateItems
 
@@ -37,8 +39,9 @@ STATE_INTERVAL, LAG_INTERVAL = 0.25, 5.0
 
 
 def run_worker(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT. Raises BundleError or BrokerError when it cannot start."""
+    """Serve until SIGTERM or SIGINT. Raises BundleError, BrokerError or ConfigError when it cannot start."""
     check_reachable(settings)
+    check_topics(settings)
     bundle = Bundle.load(settings.bundle, threads=settings.tower_threads)
     # What is there now stays for good: the collector need not look at it again and again.
     gc.collect()
@@ -50,6 +53,8 @@ def run_worker(settings: Settings) -> None:
 async def _serve(settings: Settings, bundle: Bundle) -> None:
     try:
         await Worker(settings, bundle).run()  # made here because its parts belong to the running event loop
+    except ConfigError:
+        raise  # before Faust was started
     except Exception:
         log.critical("the worker ends; what it had not acknowledged comes again", exc_info=True)
         os._exit(EXIT_FAILURE)  # Faust's threads would keep a crashed process alive
@@ -101,7 +106,10 @@ class Worker:
         async with AsyncExitStack() as stack:
             stack.callback(self._towers.shutdown, cancel_futures=True)
             host, port = self._settings.monitoring_host, self._settings.monitoring_port
-            server = stack.enter_context(MonitoringServer(self._registry, self._health, host, port))
+            try:
+                server = stack.enter_context(MonitoringServer(self._registry, self._health, host, port))
+            except OSError as error:
+                raise ConfigError(f"CTRLREC_MONITORING_PORT: {error.strerror}") from error
             for part in (self._outbox, self._control_topic, self._vector_topic):
                 await part.start()
                 stack.push_async_callback(part.stop)
@@ -121,8 +129,13 @@ class Worker:
             self._health.set("not_draining", False)
             log.info("stopping")
 
-    async def _rank_feed(self, run: Run) -> Handled:
-        await self._control_topic.caught_up(run.partition)
+    async def _rank_feed(self, run: Run) -> Handled | None:
+        """Wait for the controls; None if the partition went to another worker meanwhile, which will rank the run."""
+        place = TP(self._candidates, run.partition)
+        while not self._control_topic.caught_up(run.partition):
+            if place not in self._app.consumer.assignment():
+                return None
+            await asyncio.sleep(0.01)
         return await self._agents.rank_feed(run)
 
     async def _off_loop(self, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -133,8 +146,8 @@ class Worker:
 
     async def _on_assigned(self, _app: App, assigned: set[TP], **_: Any) -> None:
         mine = {tp.partition for tp in assigned if tp.topic == self._candidates}
-        self._controls.keep_only(mine)
         await self._control_topic.assign(mine)
+        self._controls.keep_only(mine)
         self._metrics.rebalanced(monotonic() - self._rebalance_began)
 
     async def _watch_state(self) -> None:
