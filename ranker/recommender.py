@@ -7,7 +7,7 @@ import numpy as np
 from implicit.als import AlternatingLeastSquares
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from ranker.catalogue import Catalogue
 from ranker.data.dataset import Dataset, Interactions

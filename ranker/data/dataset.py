@@ -50,9 +50,9 @@ class Interactions:
         return self._where(~late), self._where(late)
 
     def _where(self, mask: NDArray[np.bool_]) -> "Interactions":
-        columns = (self.user_rows, self.item_rows, self.ratings, self.timestamps)
-        users, items, ratings, times = (column[mask] for column in columns)
-        return Interactions(self.user_ids, users, items, ratings, times)
+        return Interactions(
+            self.user_ids, self.user_rows[mask], self.item_rows[mask], self.ratings[mask], self.timestamps[mask]
+        )
 
 
 @dataclass(frozen=True)

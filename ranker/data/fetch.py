@@ -32,12 +32,15 @@ def download(url: str, path: Path) -> None:
     partial = path.with_name(path.name + ".part")
     path.parent.mkdir(parents=True, exist_ok=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, partial.open("wb") as file:  # noqa: S310 - https, ours
-        with Progress(*columns) as progress:
-            task = progress.add_task(path.name, total=int(answer.headers.get("Content-Length", 0)) or None)
-            while chunk := answer.read(CHUNK):
-                file.write(chunk)
-                progress.advance(task, len(chunk))
+    with (
+        urllib.request.urlopen(url, timeout=TIMEOUT) as answer,  # noqa: S310 - https, ours
+        partial.open("wb") as file,
+        Progress(*columns) as progress,
+    ):
+        task = progress.add_task(path.name, total=int(answer.headers.get("Content-Length", 0)) or None)
+        while chunk := answer.read(CHUNK):
+            file.write(chunk)
+            progress.advance(task, len(chunk))
     partial.replace(path)
 
 

@@ -36,39 +36,41 @@ class RuleJudge:
         scores = np.ones(len(self.catalogue), dtype=np.float32)
         if spec.wanted:
             fits = np.stack([self.fit(fact, taste) for fact in spec.wanted])  # (facts, n)
-            scores = fits.max(axis=0) if spec.any_of else fits.prod(axis=0)
+            scores = np.asarray(fits.max(axis=0) if spec.any_of else fits.prod(axis=0), dtype=np.float32)
         for fact in spec.refused:
             scores = scores * (1 - self.fit(fact, taste))
         return scores
 
     def mentions(self, spec: Spec, taste: Taste | None = None) -> Scores:
         """(n,) the best fit with any fact that the request talks about, wanted or refused."""
-        return np.stack([self.fit(fact, taste) for fact in (*spec.wanted, *spec.refused)]).max(axis=0)
+        fits = np.stack([self.fit(fact, taste) for fact in (*spec.wanted, *spec.refused)])  # (facts, n)
+        return np.asarray(fits.max(axis=0), dtype=np.float32)
 
     def fit(self, fact: Fact, taste: Taste | None = None) -> Scores:
         """(n,) float32 in [0, 1]: how well each item fits one fact."""
         key = (fact, taste if isinstance(fact, OwnTaste) else None)
         if key not in self._fits:
-            self._fits[key] = self._fit(fact, taste).astype(np.float32)
+            self._fits[key] = self._fit(fact, taste)
         return self._fits[key]
 
-    def _fit(self, fact: Fact, taste: Taste | None) -> NDArray[np.floating]:
+    def _fit(self, fact: Fact, taste: Taste | None) -> Scores:
         popularity, acclaim = self.catalogue.popularity, self.catalogue.acclaim
         match fact:
             case Topic(genres):
                 columns = [self._columns[genre] for genre in genres if genre in self._columns]
-                return self.catalogue.genre_matrix[:, columns].any(axis=1).astype(np.float32)
+                return np.asarray(self.catalogue.genre_matrix[:, columns].any(axis=1), dtype=np.float32)
             case Era(first, last):
                 years = self.catalogue.years
-                early = 0.0 if first is None else np.maximum(first - years, 0)
-                late = 0.0 if last is None else np.maximum(years - last, 0)
+                early = np.maximum((-np.inf if first is None else first) - years, 0)
+                late = np.maximum(years - (np.inf if last is None else last), 0)
                 distance = early + late  # in years; NaN where the year is unknown, which fits no era
                 fits = np.where(distance > 0, NEAR_MISS * np.exp(-distance / YEARS_TO_FADE), 1.0)
-                return np.where(np.isnan(years), 0.0, fits)
+                return np.where(np.isnan(years), 0.0, fits).astype(np.float32)
             case Popularity("mainstream"):
                 return at_least(popularity, MAINSTREAM_FROM)
             case Popularity():
-                return np.minimum(at_least(1 - popularity, 1 - HIDDEN_BELOW), at_least(acclaim, GOOD_FROM))
+                little_seen = at_least(1 - popularity, 1 - HIDDEN_BELOW)
+                return np.asarray(np.minimum(little_seen, at_least(acclaim, GOOD_FROM)), dtype=np.float32)
             case Acclaim("high"):
                 return at_least(acclaim, ACCLAIMED_FROM)
             case Acclaim():
@@ -76,13 +78,16 @@ class RuleJudge:
             case OwnTaste():
                 if taste is None:
                     raise ValueError("this request is about the user's own taste, and none was given")
-                fits = np.zeros(len(self.catalogue), dtype=np.float32)
-                for genre, weight in zip(taste.genres, TASTE_WEIGHTS, strict=False):
-                    if genre in self._columns:
-                        fits = fits + weight * self.catalogue.genre_matrix[:, self._columns[genre]]
-                return np.minimum(fits, 1)
+                known = [
+                    (self._columns[genre], weight)
+                    for genre, weight in zip(taste.genres, TASTE_WEIGHTS, strict=False)
+                    if genre in self._columns
+                ]
+                columns, weights = [column for column, _ in known], [weight for _, weight in known]
+                total = self.catalogue.genre_matrix[:, columns] @ np.array(weights, dtype=np.float32)  # (n, k) @ (k,)
+                return np.asarray(np.minimum(total, 1), dtype=np.float32)
 
 
 def at_least(quantile: NDArray[np.float32], bound: float) -> NDArray[np.float32]:
     """(n,) 1 from the bound on; below it a near miss, smaller the further away."""
-    return np.where(quantile >= bound, np.float32(1), NEAR_MISS * quantile / np.float32(bound))
+    return np.asarray(np.where(quantile >= bound, 1.0, NEAR_MISS * quantile / bound), dtype=np.float32)

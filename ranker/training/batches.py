@@ -14,6 +14,8 @@ from ranker.taste import Taste
 
 # Half the draws are a wish and a refusal of the same thing, by what the thing is; the others are one request each.
 MIRRORED = 0.5
+TOLD = 0.25
+"""How many requests that are not about the user's taste come with it all the same: a context must not hurt."""
 SINGLE_FACTS: dict[Category, float] = {"topic": 0.4, "era": 0.15, "popularity": 0.1, "acclaim": 0.1, "taste": 0.25}
 COMPOUND: dict[Category, float] = {
     "blend": 0.15,
@@ -60,7 +62,7 @@ class Batches:
             judged = self._judge.scores(request.spec, taste)
             scores.append(judged)
             rows += self._near(judged, self._judge.mentions(request.spec, taste), near)
-        chosen = np.unique(rows)[:items]
+        chosen = self._numpy.permutation(np.unique(np.array(rows, dtype=np.int64)))[:items]
         rest = np.setdiff1d(np.arange(len(scores[0])), chosen)
         extra = self._numpy.choice(rest, size=min(max(items - len(chosen), 0), len(rest)), replace=False)
         chosen = np.concatenate([chosen, extra])
@@ -68,7 +70,7 @@ class Batches:
 
     def judgments(self, requests: int) -> NDArray[np.float32]:
         """(m, n) what the judge says of the whole catalogue under that many requests."""
-        tastes = self._tastes or [None]
+        tastes: Sequence[Taste | None] = self._tastes or [None]
         return np.stack([self._judge.scores(one.spec, self._random.choice(tastes)) for one in self._requests(requests)])
 
     def _requests(self, count: int) -> list[Request]:
@@ -81,8 +83,8 @@ class Batches:
         return drawn + [self._grammar.draw(category, self._split, self._random) for category in rest]
 
     def _text(self, request: Request, taste: Taste | None) -> str:
-        """With the user's taste where the request is about it, and half the time where it should not matter."""
-        if taste is None or not (request.spec.about_user or self._random.random() < 0.5):
+        """With the user's taste where the request is about it, and now and then where it should not matter."""
+        if taste is None or not (request.spec.about_user or self._random.random() < TOLD):
             return request_text(request.text, None)
         return request_text(request.text, taste.text())
 

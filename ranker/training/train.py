@@ -91,7 +91,7 @@ def _train_items(
         while len(waiting) < min(ITEM_BATCH, len(tokens)):
             waiting.extend(shuffle.sample(range(len(tokens)), len(tokens)))
         rows = [waiting.pop() for _ in range(min(ITEM_BATCH, len(tokens)))]
-        vectors, order = tower.in_two([tokens[row] for row in rows])
+        vectors, order = tower.in_parts([tokens[row] for row in rows])
         wanted = targets[[rows[place] for place in order]]
         return (1 - (vectors * wanted).sum(dim=1)).mean()
 
@@ -106,7 +106,7 @@ def _train_requests(
 
     def step() -> Tensor:
         batch = batches.draw(REQUESTS, ITEMS, NEAR)
-        vectors, order = tower.in_two(tower.tokenize(batch.texts))
+        vectors, order = tower.in_parts(tower.tokenize(batch.texts))
         cosines = vectors @ items[batch.rows].T  # (r, d) @ (d, n) -> (r, n)
         return pairwise_logistic(cosines, torch.from_numpy(batch.judged[order]))
 
