@@ -1,0 +1,150 @@
+"""The worker as a process, through a broker."""
+
+import time
+from collections.abc import Iterator
+from statistics import median
+from typing import NamedTuple
+
+import msgspec
+
+from ranker.events import CandidateList, Ranking
+from streams.settings import Settings
+from streams.topics import ensure_topics
+from streams.wire import decode_ranking, encode
+from tests.bench.brokers import broker
+from tests.bench.contenders import OUTPUT, Contender, Ours, Peer, cpu_seconds, peer_settings
+from tests.bench.figures import Bench, Bound, Figure
+from tests.bench.load import Arrivals, Publisher, publish_singly
+from tests.bench.timing import MICRO
+from tests.bench.workload import candidate_lists, controls, item_ids, load_bundle, user
+
+ITEMS, LISTS, DISTINCT, REPEATS = 200, 40_000, 2_000, 2
+LATENCY_SECONDS, WARM_UP = 8.0, 2.0
+
+
+class Throughput(NamedTuple):
+    rate: float
+    """Lists a second, from the first ranking to arrive to the last."""
+    cpu: float
+    """Seconds of processor time a list, of the process that was measured."""
+    rankings: frozenset[bytes]
+
+
+def figures(bench: Bench) -> Iterator[Figure]:
+    """Candidate lists a second of one worker on one core, outputs acknowledged before inputs; and its latency."""
+    lists = list(candidate_lists(item_ids(bench.bundle), ITEMS, DISTINCT))
+    with broker(bench) as bootstrap:
+        settings = _prepared(bench, bootstrap, "full.")
+        publisher = Publisher(bootstrap, settings.topic("candidates"), settings.partitions)
+        for number in range(LISTS):
+            event = msgspec.structs.replace(lists[number % DISTINCT], event_id=f"e{number}")
+            publisher.send(number, event.user_id, encode(event))
+        publisher.flush()
+        readers = _readers(settings)
+        results: list[list[Throughput]] = [[], []]
+        for turn in range(REPEATS):
+            for ours, reader in enumerate(readers):
+                contender = _contender(bench, settings, f"{turn}", ours=not ours)
+                results[ours].append(_throughput(contender, reader))
+        product, peer = results
+        if len({result.rankings for result in product + peer}) != 1:
+            raise RuntimeError("the worker's rankings are not the peer's")
+        rate, peers = (median(result.rate for result in of) for of in results)
+        to = "Quix Streams with the same rank()"
+        bounds = (Bound("value", "at least", 5000), Bound("ratio", "at least", 1.0))
+        yield Figure("stream", rate, "lists/s", rate / peers, to, bounds)
+        cpu, peers_cpu = (median(result.cpu for result in of) * MICRO for of in results)
+        yield Figure("stream.cpu", cpu, "µs/list", cpu / (peers_cpu or float("nan")), to)
+        for reader in readers:
+            reader.close()
+        yield from _latencies(bench, bootstrap, lists, rate / 2)
+
+
+def _latencies(bench: Bench, bootstrap: str, lists: list[CandidateList], rate: float) -> Iterator[Figure]:
+    settings = _prepared(bench, bootstrap, "half.")
+    readers = _readers(settings)
+    ours, peers = (
+        _latency(_contender(bench, settings, "latency", ours=not index), settings, reader, lists, rate)
+        for index, reader in enumerate(readers)
+    )
+    for share, value, other in zip((50, 99), ours, peers, strict=True):
+        to = f"Quix Streams at the same {rate:,.0f} lists/s"
+        yield Figure(f"stream.latency.p{share}", value * 1000, "ms", value / other, to)
+
+
+def _prepared(bench: Bench, bootstrap: str, prefix: str) -> Settings:
+    """Topics of their own, and the control of every user."""
+    settings = Settings(
+        kafka_bootstrap=bootstrap, topic_prefix=prefix, group=prefix, bundle=bench.bundle.absolute(), monitoring_port=0
+    )
+    ensure_topics(settings)
+    events = ((control.user_id, encode(control)) for control in controls(load_bundle(bench.bundle)))
+    publish_singly(bootstrap, settings.topic("controls"), settings.partitions, events)
+    return settings
+
+
+def _readers(settings: Settings) -> list[Arrivals]:
+    """Of the worker's rankings, and of the peer's."""
+    return [
+        Arrivals(settings.kafka_bootstrap, settings.topic(name), settings.partitions) for name in ("rankings", OUTPUT)
+    ]
+
+
+def _contender(bench: Bench, settings: Settings, run: str, *, ours: bool) -> Contender:
+    settings = msgspec.structs.replace(settings, group=settings.group + run)
+    if ours:
+        return Ours(settings, bench.folder / "worker.log", bench.cores)
+    return Peer(peer_settings(settings), bench.folder / "peer.log", bench.cores)
+
+
+def _throughput(contender: Contender, reader: Arrivals) -> Throughput:
+    contender.start()
+    try:
+        values = reader.wait(contender.alive)
+        first, start, before = len(values), time.perf_counter(), cpu_seconds(contender.pid)
+        while len(values) < LISTS:
+            values += reader.wait(contender.alive)
+        seconds, spent = time.perf_counter() - start, cpu_seconds(contender.pid) - before
+    finally:
+        contender.stop()
+    values += reader.take(1.0)
+    rankings = frozenset(values)
+    if len(values) != LISTS or len(rankings) != LISTS or b'"degraded":null' not in values[0]:
+        raise RuntimeError(
+            f"{len(values)} rankings, {len(rankings)} of them different, for {LISTS} lists: {values[0]!r}"
+        )
+    return Throughput((LISTS - first) / seconds, spent / (LISTS - first), rankings)
+
+
+def _latency(
+    contender: Contender, settings: Settings, reader: Arrivals, lists: list[CandidateList], rate: float
+) -> tuple[float, float]:
+    """Seconds from making a list to reading its ranking, p50 and p99, at `rate` lists a second."""
+    publisher = Publisher(
+        settings.kafka_bootstrap, settings.topic("candidates"), settings.partitions, **{"linger.ms": 1}
+    )
+    arrived: list[tuple[float, bytes]] = []
+    contender.start()
+    try:
+        publisher.send(0, user(0), _now(lists[0], 0))
+        publisher.flush()
+        reader.wait(contender.alive)
+        start, sent = time.time(), 0
+        while sent < rate * (WARM_UP + LATENCY_SECONDS):
+            due = int((time.time() - start) * rate)
+            for number in range(sent, due):
+                publisher.send(number, lists[number % DISTINCT].user_id, _now(lists[number % DISTINCT], number))
+            sent = max(sent, due)
+            arrived += ((time.time(), value) for value in reader.take(0.001))
+        while len(arrived) < sent:
+            values = reader.wait(contender.alive)
+            arrived += ((time.time(), value) for value in values)
+    finally:
+        contender.stop()
+    answers: list[tuple[float, Ranking]] = [(at, decode_ranking(value)) for at, value in arrived]
+    waits = sorted(at - ranking.created_at for at, ranking in answers if ranking.created_at > start + WARM_UP)
+    return waits[len(waits) // 2], waits[len(waits) * 99 // 100]
+
+
+def _now(event: CandidateList, number: int) -> bytes:
+    return encode(msgspec.structs.replace(event, event_id=f"l{number}", created_at=time.time()))
