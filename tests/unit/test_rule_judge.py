@@ -81,6 +81,6 @@ def test_scores_are_shares_and_a_refusal_is_one_minus_the_wish(category: str, ra
     assert ((scores >= 0) & (scores <= 1)).all()
     facts: tuple[Fact, ...] = (*request.spec.wanted, *request.spec.refused)
     for fact in facts:
-        wish, refusal = (SMALL_JUDGE.scores(Spec(**{side: (fact,)}), taste) for side in ("wanted", "refused"))
+        wish, refusal = SMALL_JUDGE.scores(Spec((fact,)), taste), SMALL_JUDGE.scores(Spec((), (fact,)), taste)
         np.testing.assert_allclose(wish + refusal, 1, atol=1e-6)
     assert (SMALL_JUDGE.mentions(request.spec, taste) >= 0).all()

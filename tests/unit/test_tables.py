@@ -9,13 +9,13 @@ import pytest
 from ranker.data import load_dataset
 from ranker.errors import DataError
 
-ITEMS = {
+ITEMS: dict[str, list[object]] = {
     "item_id": ["007", "b"],
     "title": ["Dr. No", "Brazil"],
     "year": [1962, None],
     "genres": ["Action|Thriller", None],
 }
-INTERACTIONS = {"user_id": ["u", "u"], "item_id": ["b", "007"], "rating": [4.0, 2.0], "timestamp": [20, 10]}
+INTERACTIONS: dict[str, list[object]] = {"user_id": ["u", "u"], "item_id": ["b", "007"], "rating": [4.0, 2.0], "timestamp": [20, 10]}
 Write = Callable[[dict[str, list[object]], Path, str], None]
 
 

@@ -61,7 +61,7 @@ def test_the_loss_of_one_pair_in_closed_form() -> None:
 def test_a_request_without_differences_costs_nothing() -> None:
     cosines = torch.tensor([[0.3, 0.1], [0.3, 0.1]], requires_grad=True)
     loss = pairwise_logistic(cosines, torch.tensor([[1.0, 1.0], [1.0, 0.0]]))
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     assert cosines.grad is not None
     assert cosines.grad[0].tolist() == [0, 0]
     assert torch.isfinite(cosines.grad).all()
