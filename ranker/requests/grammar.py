@@ -26,11 +26,8 @@ from ranker.requests.words import (
 T = TypeVar("T")
 # Fewer items than this and a topic cannot be learned nor measured.
 ENOUGH = 5
-TOPICS_REFUSED = 0.7
-"""Of the refusals, how many are about topics."""
 TWO_REFUSED = 0.1
-"""How many are about two topics at once."""
-OTHER_FACTS: tuple[Category, ...] = ("era", "popularity", "acclaim")
+"""Of the refusals, how many are about two topics at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +137,6 @@ class Grammar:
                 return rng.choice(list(ACCLAIM_WORDS))
             case "taste":
                 return OwnTaste()
-            case "exclusion" if rng.random() >= TOPICS_REFUSED:
-                return self.fact(rng.choice(OTHER_FACTS), rng)
             case _:  # a catalogue without years asks about topics instead
                 return rng.choice(self.topics)
 

@@ -51,12 +51,16 @@ class Batches:
         self._numpy = np.random.default_rng(seed)
         self._facts = {name: share for name, share in SINGLE_FACTS.items() if name != "taste" or self._tastes}
 
-    def draw(self, requests: int, items: int, near: int = 2) -> Batch:
-        """One batch; each request brings `near` items that fit what it talks about, chance brings the rest."""
+    def draw(self, requests: int, items: int, near: int = 2, *, shortest: int = 1) -> Batch:
+        """One batch; each request brings `near` items that fit what it talks about, chance brings the rest.
+
+        Of every request `shortest` wordings are drawn and the shortest is kept: "no horror" shows what "no" does more
+        plainly than a long sentence, and costs a third of it.
+        """
         texts: list[str] = []
         scores: list[NDArray[np.float32]] = []
         rows: list[int] = []
-        for request in self._requests(requests):
+        for request in self._requests(requests, shortest):
             taste = self._random.choice(self._tastes) if self._tastes else None
             texts.append(self._text(request, taste))
             judged = self._judge.scores(request.spec, taste)
@@ -71,16 +75,24 @@ class Batches:
     def judgments(self, requests: int) -> NDArray[np.float32]:
         """(m, n) what the judge says of the whole catalogue under that many requests."""
         tastes: Sequence[Taste | None] = self._tastes or [None]
-        return np.stack([self._judge.scores(one.spec, self._random.choice(tastes)) for one in self._requests(requests)])
+        return np.stack(
+            [self._judge.scores(one.spec, self._random.choice(tastes)) for one in self._requests(requests, 1)]
+        )
 
-    def _requests(self, count: int) -> list[Request]:
+    def _requests(self, count: int, shortest: int) -> list[Request]:
         """Mirrored pairs next to each other, then compound requests."""
         pairs = round(count * MIRRORED / 2)
         drawn: list[Request] = []
         for category in self._random.choices(list(self._facts), list(self._facts.values()), k=pairs):
-            drawn += self._grammar.mirrored(self._grammar.fact(category, self._random), self._split, self._random)
+            fact = self._grammar.fact(category, self._random)
+            wordings = [self._grammar.mirrored(fact, self._split, self._random) for _ in range(shortest)]
+            wish, refusal = min(wordings, key=lambda pair: len(pair[0].text) + len(pair[1].text))
+            drawn += [wish, refusal]
         rest = self._random.choices(list(COMPOUND), list(COMPOUND.values()), k=count - len(drawn))
-        return drawn + [self._grammar.draw(category, self._split, self._random) for category in rest]
+        for category in rest:
+            requests = [self._grammar.draw(category, self._split, self._random) for _ in range(shortest)]
+            drawn.append(min(requests, key=lambda request: len(request.text)))
+        return drawn
 
     def _text(self, request: Request, taste: Taste | None) -> str:
         """With the user's taste where the request is about it, and now and then where it should not matter."""

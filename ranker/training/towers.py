@@ -19,7 +19,7 @@ MAX_LENGTH = 64
 
 HALF = bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 """Whether the processor multiplies bfloat16 itself; it halves a step there, and doubles it anywhere else."""
-PARTS = 3
+PARTS, SMALLEST_PART = 3, 12
 
 
 class Tower(nn.Module):
@@ -30,14 +30,17 @@ class Tower(nn.Module):
         self.encoder = encoder
         self.tokenizer = tokenizer
         self.dimension = int(cast(Any, encoder.config).hidden_size)
-        # The table of words is half of all weights and reads the same after a few hundred steps: leave it as it is.
-        for parameter in encoder.embeddings.parameters():  # type: ignore[union-attr]
-            parameter.requires_grad_(False)
 
     @classmethod
     def load(cls, directory: Path) -> "Tower":
         """A tower from a directory with the encoder and `tokenizer.json`. Raises DataError where one is missing."""
         return cls(load_encoder(directory), load_tokenizer(directory / "tokenizer.json"))
+
+    def freeze(self, layers: int) -> None:
+        """Leave the table of words, which is half of all weights, and the first `layers` layers as they are."""
+        encoder = cast(Any, self.encoder)
+        encoder.embeddings.requires_grad_(False)
+        encoder.encoder.layer[:layers].requires_grad_(False)
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, cut at MAX_LENGTH, not padded."""
@@ -46,18 +49,21 @@ class Tower(nn.Module):
     def forward(self, tokens: Sequence[Sequence[int]]) -> Tensor:
         """(n, d) float32 unit vectors of n token lists, padded to the longest of them."""
         ids, mask = pad(tokens)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.training and HALF):
-            hidden = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state  # (n, length, d)
+        hidden = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state  # (n, length, d)
         weights = mask.unsqueeze(-1).float()
         pooled = (hidden.float() * weights).sum(dim=1) / weights.sum(dim=1)  # (n, length, d) -> (n, d)
         return nn.functional.normalize(pooled, dim=-1)
 
     def in_parts(self, tokens: Sequence[Sequence[int]]) -> tuple[Tensor, list[int]]:
-        """(n, d) vectors in order of length, and that order: short texts are not padded to the longest of all."""
+        """(n, d) vectors in order of length, and that order, for training: in half precision where that is faster.
+
+        Short texts are not padded to the longest of all. One autocast around all parts, since it casts each weight once.
+        """
         order = sorted(range(len(tokens)), key=lambda row: len(tokens[row]))
-        size = -(-len(order) // PARTS)
+        size = max(-(-len(order) // PARTS), SMALLEST_PART)
         parts = [order[start : start + size] for start in range(0, len(order), size)]
-        return torch.cat([self([tokens[row] for row in part]) for part in parts]), order
+        with torch.autocast("cpu", torch.bfloat16, enabled=HALF):
+            return torch.cat([self([tokens[row] for row in part]) for part in parts]), order
 
     @torch.inference_mode()
     def embed(self, texts: Sequence[str], batch: int = 128) -> NDArray[np.float32]:

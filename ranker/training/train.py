@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from ranker.catalogue import Catalogue
 from ranker.judges.rule import RuleJudge
@@ -24,8 +24,13 @@ ITEM_SHARE = 0.35
 """Of the budget. Items are read off their facts, which is learned sooner than the many ways of saying no."""
 TARGET_REQUESTS = 3000
 ITEM_BATCH = 64
-REQUESTS, ITEMS, NEAR = 64, 128, 1
-LEARNING_RATE, WARM_UP = 2e-4, 10
+REQUESTS, ITEMS, NEAR = 16, 128, 1
+"""Many small steps: of the requests seen, each then moves the tower on from where the last one left it."""
+FROZEN_LAYERS = 2
+"""From below. They read words, which the backbone already can; a step without them costs a third less."""
+SHORT_FIRST, UNTIL = 6, 0.6
+"""Training begins with the shortest of up to seven wordings and takes any from this share of the budget on."""
+ITEM_RATE, REQUEST_RATE, WARM_UP = 2e-4, 4e-4, 10
 
 Watch = Callable[[str, float, float | None], None]
 """Is told after each step: the phase, how much of it is done (0 to 1), the loss; without a loss when a phase ends."""
@@ -87,7 +92,7 @@ def _train_items(
     shuffle = random.Random(seed)
     waiting: list[int] = []
 
-    def step() -> Tensor:
+    def step(_spent: float) -> Tensor:
         while len(waiting) < min(ITEM_BATCH, len(tokens)):
             waiting.extend(shuffle.sample(range(len(tokens)), len(tokens)))
         rows = [waiting.pop() for _ in range(min(ITEM_BATCH, len(tokens)))]
@@ -95,7 +100,7 @@ def _train_items(
         wanted = targets[[rows[place] for place in order]]
         return (1 - (vectors * wanted).sum(dim=1)).mean()
 
-    return _fit(tower, step, budget, lambda done, loss: watch("item tower", done, loss))
+    return _fit(tower, step, budget, ITEM_RATE, lambda done, loss: watch("item tower", done, loss))
 
 
 def _train_requests(
@@ -104,36 +109,41 @@ def _train_requests(
     """Judgment matrices against item vectors that stay where they are."""
     items = torch.from_numpy(item_vectors)
 
-    def step() -> Tensor:
-        batch = batches.draw(REQUESTS, ITEMS, NEAR)
+    def step(spent: float) -> Tensor:
+        shortest = 1 + round(SHORT_FIRST * max(0.0, 1 - spent / UNTIL))
+        batch = batches.draw(REQUESTS, ITEMS, NEAR, shortest=shortest)
         vectors, order = tower.in_parts(tower.tokenize(batch.texts))
         cosines = vectors @ items[batch.rows].T  # (r, d) @ (d, n) -> (r, n)
         return pairwise_logistic(cosines, torch.from_numpy(batch.judged[order]))
 
-    return _fit(tower, step, budget, lambda done, loss: watch("request tower", done, loss))
+    return _fit(tower, step, budget, REQUEST_RATE, lambda done, loss: watch("request tower", done, loss))
 
 
 def _fit(
-    tower: Tower, step: Callable[[], Tensor], budget: Budget, watch: Callable[[float, float | None], None]
+    tower: Tower,
+    step: Callable[[float], Tensor],
+    budget: Budget,
+    learning_rate: float,
+    watch: Callable[[float, float | None], None],
 ) -> tuple[int, float]:
-    """AdamW with a short warm-up and a straight line down to zero. Gives (steps, seconds)."""
-    tower.train()
-    for module in tower.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0  # so few steps underfit; noise on top of that only slows them
+    """AdamW with a short warm-up and a straight line down to zero. Gives (steps, seconds).
+
+    `step` is told what share of the budget is spent and gives the loss.
+    """
+    tower.freeze(FROZEN_LAYERS)
+    tower.eval()  # without dropout: so few steps underfit, and its noise only slows them
     parameters = [parameter for parameter in tower.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=0.01, fused=True)
+    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.01, fused=True)
     started, steps = time.monotonic(), 0
     for spent in budget.progress():
-        rate = LEARNING_RATE * min(1.0, (steps + 1) / WARM_UP) * (1 - spent)
+        rate = learning_rate * min(1.0, (steps + 1) / WARM_UP) * (1 - spent)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        loss = step()
+        loss = step(spent)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
         steps += 1
         watch(spent, loss.item())
-    tower.eval()
     watch(1.0, None)
     return steps, time.monotonic() - started
