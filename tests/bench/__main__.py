@@ -3,6 +3,8 @@
 import argparse
 import os
 import platform
+import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
@@ -60,6 +62,7 @@ def main() -> None:
         for name, group in GROUPS.items():
             print(f"{name:<10} {(group.__doc__ or '').splitlines()[0]}")
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended, too
     with tempfile.TemporaryDirectory(prefix="ctrlrec-bench-") as folder:
         bench = Bench(arguments.bundle, Path(folder), Cores.here())
         figures = run([GROUPS[name] for name in arguments.names or GROUPS], bench)

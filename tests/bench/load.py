@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Self
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 
@@ -14,7 +14,12 @@ class Publisher:
     """Sends to one topic; what belongs to user number n goes to partition n modulo their number, as its control does."""
 
     def __init__(self, bootstrap: str, topic: str, partitions: int, **options: Any) -> None:
-        settings = {"bootstrap.servers": bootstrap, "linger.ms": 5, "queue.buffering.max.messages": 500_000}
+        settings = {
+            "bootstrap.servers": bootstrap,
+            "linger.ms": 5,
+            "queue.buffering.max.messages": 500_000,
+            "log_level": 0,
+        }
         self._producer = Producer(settings | options)
         self._topic, self._partitions, self._failed = topic, partitions, 0
 
@@ -58,6 +63,7 @@ class Arrivals:
                 "enable.auto.commit": False,
                 "fetch.wait.max.ms": 10,
                 "queued.min.messages": 20_000,
+                "log_level": 0,
             }
         )
         self._consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in range(partitions)])
@@ -82,5 +88,8 @@ class Arrivals:
                 raise RuntimeError(f"nothing came to {self._topic} for {TIMEOUT:.0f} s")
         return values
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._consumer.close()

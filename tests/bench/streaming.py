@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from statistics import median
 from typing import NamedTuple
 
@@ -30,46 +31,55 @@ class Throughput(NamedTuple):
     rankings: frozenset[bytes]
 
 
+class Latency(NamedTuple):
+    """Seconds from making a list to reading its ranking."""
+
+    p50: float
+    p99: float
+
+
 def figures(bench: Bench) -> Iterator[Figure]:
     """Candidate lists a second of one worker on one core, outputs acknowledged before inputs; and its latency."""
     lists = list(candidate_lists(item_ids(bench.bundle), ITEMS, DISTINCT))
     with broker(bench) as bootstrap:
-        settings = _prepared(bench, bootstrap, "full.")
-        publisher = Publisher(bootstrap, settings.topic("candidates"), settings.partitions)
-        for number in range(LISTS):
-            event = msgspec.structs.replace(lists[number % DISTINCT], event_id=f"e{number}")
-            publisher.send(number, event.user_id, encode(event))
-        publisher.flush()
-        readers = _readers(settings)
-        results: list[list[Throughput]] = [[], []]
-        for turn in range(REPEATS):
-            for ours, reader in enumerate(readers):
-                contender = _contender(bench, settings, f"{turn}", ours=not ours)
-                results[ours].append(_throughput(contender, reader))
-        product, peer = results
-        if len({result.rankings for result in product + peer}) != 1:
-            raise RuntimeError("the worker's rankings are not the peer's")
-        rate, peers = (median(result.rate for result in of) for of in results)
+        (rate, cpu), (peers_rate, peers_cpu) = _capacities(bench, bootstrap, lists)
         to = "Quix Streams with the same rank()"
         bounds = (Bound("value", "at least", 5000), Bound("ratio", "at least", 1.0))
-        yield Figure("stream", rate, "lists/s", rate / peers, to, bounds)
-        cpu, peers_cpu = (median(result.cpu for result in of) * MICRO for of in results)
-        yield Figure("stream.cpu", cpu, "µs/list", cpu / (peers_cpu or float("nan")), to)
-        for reader in readers:
-            reader.close()
-        yield from _latencies(bench, bootstrap, lists, rate / 2)
+        yield Figure("stream", rate, "lists/s", rate / peers_rate, to, bounds)
+        yield Figure("stream.cpu", cpu * MICRO, "µs/list", cpu / peers_cpu if peers_cpu else None, to)
+        ours, peers = _latencies(bench, bootstrap, lists, rate / 2)
+        to = f"Quix Streams at the same {rate / 2:,.0f} lists/s"
+        yield Figure("stream.latency.p50", ours.p50 * 1000, "ms", ours.p50 / peers.p50, to)
+        yield Figure("stream.latency.p99", ours.p99 * 1000, "ms", ours.p99 / peers.p99, to)
 
 
-def _latencies(bench: Bench, bootstrap: str, lists: list[CandidateList], rate: float) -> Iterator[Figure]:
+def _capacities(bench: Bench, bootstrap: str, lists: list[CandidateList]) -> list[tuple[float, float]]:
+    """Lists a second and processor seconds a list, of the worker and of the peer, which take turns."""
+    settings = _prepared(bench, bootstrap, "full.")
+    publisher = Publisher(bootstrap, settings.topic("candidates"), settings.partitions)
+    for number in range(LISTS):
+        event = msgspec.structs.replace(lists[number % DISTINCT], event_id=f"e{number}")
+        publisher.send(number, event.user_id, encode(event))
+    publisher.flush()
+    results: list[list[Throughput]] = [[], []]
+    with _rankings(settings) as readers:
+        for turn in range(REPEATS):
+            for index, reader in enumerate(readers):
+                contender = _contender(bench, settings, str(turn), ours=not index)
+                results[index].append(_throughput(contender, reader))
+    if len({result.rankings for of in results for result in of}) != 1:
+        raise RuntimeError("the worker's rankings are not the peer's")
+    return [(median(result.rate for result in of), median(result.cpu for result in of)) for of in results]
+
+
+def _latencies(bench: Bench, bootstrap: str, lists: list[CandidateList], rate: float) -> list[Latency]:
+    """Of the worker and of the peer."""
     settings = _prepared(bench, bootstrap, "half.")
-    readers = _readers(settings)
-    ours, peers = (
-        _latency(_contender(bench, settings, "latency", ours=not index), settings, reader, lists, rate)
-        for index, reader in enumerate(readers)
-    )
-    for share, value, other in zip((50, 99), ours, peers, strict=True):
-        to = f"Quix Streams at the same {rate:,.0f} lists/s"
-        yield Figure(f"stream.latency.p{share}", value * 1000, "ms", value / other, to)
+    with _rankings(settings) as readers:
+        return [
+            _latency(_contender(bench, settings, "latency", ours=not index), settings, reader, lists, rate)
+            for index, reader in enumerate(readers)
+        ]
 
 
 def _prepared(bench: Bench, bootstrap: str, prefix: str) -> Settings:
@@ -83,11 +93,12 @@ def _prepared(bench: Bench, bootstrap: str, prefix: str) -> Settings:
     return settings
 
 
-def _readers(settings: Settings) -> list[Arrivals]:
-    """Of the worker's rankings, and of the peer's."""
-    return [
-        Arrivals(settings.kafka_bootstrap, settings.topic(name), settings.partitions) for name in ("rankings", OUTPUT)
-    ]
+@contextmanager
+def _rankings(settings: Settings) -> Iterator[list[Arrivals]]:
+    """The worker's, and the peer's."""
+    with ExitStack() as stack:
+        topics = (settings.topic("rankings"), settings.topic(OUTPUT))
+        yield [stack.enter_context(Arrivals(settings.kafka_bootstrap, topic, settings.partitions)) for topic in topics]
 
 
 def _contender(bench: Bench, settings: Settings, run: str, *, ours: bool) -> Contender:
@@ -118,8 +129,8 @@ def _throughput(contender: Contender, reader: Arrivals) -> Throughput:
 
 def _latency(
     contender: Contender, settings: Settings, reader: Arrivals, lists: list[CandidateList], rate: float
-) -> tuple[float, float]:
-    """Seconds from making a list to reading its ranking, p50 and p99, at `rate` lists a second."""
+) -> Latency:
+    """At `rate` lists a second."""
     publisher = Publisher(
         settings.kafka_bootstrap, settings.topic("candidates"), settings.partitions, **{"linger.ms": 1}
     )
@@ -143,7 +154,7 @@ def _latency(
         contender.stop()
     answers: list[tuple[float, Ranking]] = [(at, decode_ranking(value)) for at, value in arrived]
     waits = sorted(at - ranking.created_at for at, ranking in answers if ranking.created_at > start + WARM_UP)
-    return waits[len(waits) // 2], waits[len(waits) * 99 // 100]
+    return Latency(waits[len(waits) // 2], waits[len(waits) * 99 // 100])
 
 
 def _now(event: CandidateList, number: int) -> bytes:
