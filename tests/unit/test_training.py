@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ranker.errors import DataError
@@ -29,6 +29,7 @@ def batches(seed: int = 5) -> Batches:
     return Batches(Grammar(dataset.catalogue), RuleJudge(dataset.catalogue), tastes, seed)
 
 
+@settings(deadline=None, max_examples=30)  # a judge and a grammar are made for each example
 @given(st.integers(1, 20), st.integers(4, 80), st.integers(0, 3), st.integers(0, 99))
 def test_a_batch_is_a_matrix_of_distinct_items(requests: int, items: int, near: int, seed: int) -> None:
     batch = batches(seed).draw(requests, items, near)
@@ -44,6 +45,11 @@ def test_the_same_seed_draws_the_same_batches() -> None:
         assert left.texts == right.texts
         assert left.rows.tolist() == right.rows.tolist()
     assert first.draw(8, 16).texts != other.draw(8, 16).texts
+
+
+def test_short_wordings_can_come_first() -> None:
+    short, any_length = (np.mean([len(text) for text in batches().draw(200, 8, shortest=n).texts]) for n in (7, 1))
+    assert short < 0.8 * any_length
 
 
 def test_only_requests_about_taste_always_come_with_one() -> None:
