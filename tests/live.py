@@ -119,9 +119,28 @@ class Live:
 
     def rank(self, user: str, *, timeout: float = TIMEOUT, **fields: Any) -> Ranking:
         """Publish a candidate list and wait for its ranking."""
-        event_id = self.publish("candidates", candidates(user, **fields))
+        return self.ranking(self.publish("candidates", candidates(user, **fields)), timeout)
+
+    def ranking(self, event_id: str, timeout: float = TIMEOUT) -> Ranking:
+        """Wait for the ranking of a list."""
         assert self.outputs.until(lambda: event_id in self.outputs.rankings, timeout), f"{event_id} has no ranking"
         return decode_ranking(self.outputs.rankings[event_id][0])
+
+    def dead_letter(self, sent: Any) -> Any:
+        """Wait for the dead letter of what `send` sent."""
+        where = sent.get(timeout=TIMEOUT)
+        place = where.topic, where.partition, where.offset
+        assert self.outputs.until(lambda: place in self.outputs.dead), f"{place} has no dead letter"
+        return self.outputs.dead[place][0]
+
+    def rank_all(self, users: list[str]) -> list[Ranking]:
+        """The same for a list of each user, published together."""
+        lists = [candidates(user) for user in users]
+        for event in lists:
+            self.send("candidates", json.dumps(event).encode(), event["user_id"].encode())
+        ids = [event["event_id"] for event in lists]
+        assert self.outputs.until(lambda: all(event_id in self.outputs.rankings for event_id in ids))
+        return [decode_ranking(self.outputs.rankings[event_id][0]) for event_id in ids]
 
     def rank_until(self, holds: Callable[[Ranking], bool], user: str, **fields: Any) -> tuple[Ranking, float]:
         """Publish lists one after the other until a ranking is as wanted; that one, and the seconds that it took."""

@@ -1,0 +1,55 @@
+"""Items that come after the bundle, and go."""
+
+import statistics
+import time
+from functools import partial
+
+from ranker.events import Ranking
+from tests.live import ITEMS, SCORES, Live, new_id
+
+NOVEL_SCORES = [*SCORES, -1.0]
+
+
+def knows(item: str, wanted: bool, ranking: Ranking) -> bool:
+    return (ranking.unknown_items == 0) == wanted
+
+
+def known(live: Live, item: str, wanted: bool) -> Ranking:
+    """Wait until the worker knows the item, or no longer does."""
+    fields = {"item_ids": [*ITEMS, item], "base_scores": NOVEL_SCORES, "request": "ghosts", "weight": 1}
+    ranking, _ = live.rank_until(partial(knows, item, wanted), new_id(), **fields)
+    assert ranking.degraded == (None if wanted else "unknown_items")
+    return ranking
+
+
+def test_novel_items_are_rankable_within_two_seconds(live: Live) -> None:
+    taken = []
+    for number in range(5):
+        item = new_id()
+        began = time.monotonic()
+        live.publish("items", {"item_id": item, "text": f"river ghosts {number}"})
+        known(live, item, True)
+        taken.append(time.monotonic() - began)
+    print(f"item to first ranking that knows it: {', '.join(f'{seconds:.2f}' for seconds in taken)} s")
+    assert statistics.median(taken) < 2
+
+
+def test_an_items_text_decides_and_can_change(live: Live) -> None:
+    item = new_id()
+    live.publish("items", {"item_id": item, "text": "river secrets (1960). Drama", "year": 1960})
+    before = known(live, item, True).item_ids.index(item)
+    live.publish("items", {"item_id": item, "text": "ghosts"})
+    fields = {"item_ids": [*ITEMS, item], "base_scores": NOVEL_SCORES, "request": "ghosts", "weight": 1}
+    live.rank_until(lambda ranking: ranking.item_ids.index(item) != before, new_id(), **fields)
+
+
+def test_items_outlive_workers_and_deletions_do_too(live: Live) -> None:
+    kept, deleted = new_id(), new_id()
+    for item in (kept, deleted):
+        live.publish("items", {"item_id": item, "text": "harbour letters"})
+        known(live, item, True)
+    live.send("items", None, deleted.encode()).get(timeout=30)
+    known(live, deleted, False)
+    live.restart()
+    known(live, kept, True)
+    known(live, deleted, False)

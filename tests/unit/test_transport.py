@@ -1,0 +1,93 @@
+from types import SimpleNamespace
+from typing import Any
+
+from faust.types import TP
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streams.transport import Progress, RunConsumer
+
+PLACE = TP("t", 0)
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=12), st.integers(0, 5), st.data())
+def test_progress_never_passes_what_is_unfinished(lengths: list[int], start: int, data: st.DataObject) -> None:
+    """Runs may finish in any order, some twice."""
+    ends = [start + sum(lengths[: n + 1]) for n in range(len(lengths))]
+    runs = list(zip([start, *ends[:-1]], ends, strict=True))
+    order = data.draw(st.permutations(runs + data.draw(st.lists(st.sampled_from(runs), max_size=5))))
+    progress, finished = Progress(start), set()
+    for run in order:
+        progress.finish(*run)
+        finished.add(run)
+        first_unfinished = next((begin for begin, end in runs if (begin, end) not in finished), ends[-1])
+        assert progress.done == first_unfinished
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 9)), max_size=20), st.integers(0, 40))
+def test_progress_never_passes_a_gap(runs: list[tuple[int, int]], start: int) -> None:
+    """Runs from before a seek may come in whatever way: only what is covered counts."""
+    progress, covered = Progress(start), set(range(start))
+    for begin, length in runs:
+        before = progress.done
+        progress.finish(begin, begin + length)
+        covered |= set(range(begin, begin + length))
+        assert before <= progress.done
+        assert set(range(progress.done)) <= covered
+        assert progress.done not in covered
+
+
+def consumer(read_offset: int | None, run_length: int) -> Any:
+    """A RunConsumer without a broker: what cutting and acknowledging needs."""
+    made = RunConsumer.__new__(RunConsumer)
+    made._progress, made._run_length, made._read_offset = {}, run_length, {PLACE: read_offset}
+    made._unacked_messages, made._waiting_for_ack, made._committed_offset = set(), None, {PLACE: read_offset}
+    made.app = SimpleNamespace(consumer_generation_id=1)
+    return made
+
+
+def records(offsets: list[int]) -> Any:
+    return [SimpleNamespace(offset=offset, timestamp=1000, timestamp_type=0) for offset in offsets]
+
+
+@settings(deadline=None)
+@given(
+    st.sets(st.integers(0, 60), min_size=1).map(sorted), st.one_of(st.none(), st.integers(0, 60)), st.integers(1, 9),
+    st.randoms(use_true_random=False),
+)  # fmt: skip
+def test_runs_cover_every_offset_once(offsets: list[int], read: int | None, length: int, rng: Any) -> None:
+    """Offsets without a record are covered too; records below the read offset are not delivered again."""
+    made = consumer(read, length)
+    runs = [run for _, run in made._cut(PLACE, records(offsets))]
+    delivered = [record.offset for run in runs for record in run.value]
+    assert delivered == [offset for offset in offsets if read is None or offset >= read]
+    assert all(len(run.value) <= length for run in runs)
+    start = offsets[0] if read is None else read
+    assert [run.start for run in runs] == [start, *(run.end for run in runs)][: len(runs)]
+    rng.shuffle(runs)
+    for n, run in enumerate(runs):
+        assert made.ack(run)
+        assert not made.ack(run)
+        waiting = [other.start for other in runs[n + 1 :]]
+        assert (made._new_offset(PLACE) or start) <= min(waiting, default=offsets[-1] + 1)
+    if runs:
+        assert made._new_offset(PLACE) == offsets[-1] + 1
+
+
+def test_partitions_take_turns() -> None:
+    made = consumer(0, 2)
+    other = TP("t", 1)
+    made._read_offset[other] = 0
+    turns = list(made._take_turns({PLACE: records([0, 1, 2, 3, 4]), other: records([0])}, {PLACE, other}))
+    assert [(tp.partition, run.start) for tp, run in turns] == [(0, 0), (1, 0), (0, 2), (0, 4)]
+    assert [tp for tp, _ in made._take_turns({PLACE: records([0]), other: records([0])}, {other})] == [other]
+
+
+def test_what_was_taken_away_does_not_count() -> None:
+    made = consumer(0, 2)
+    ((_, run),) = made._cut(PLACE, records([0, 1]))
+    made._progress.clear()
+    assert made.ack(run)
+    assert made._new_offset(PLACE) is None
