@@ -99,15 +99,16 @@ class Load(threading.Thread):
         outputs = self._live.outputs
         outputs.until(lambda: len(outputs.rankings) + len(outputs.dead) >= len(self._sent) and not self.missing())
         outputs.until(lambda: False, 2)
-        answers = {event_id: outputs.rankings[event_id] for event_id in self.inputs.values() if event_id}
-        letters = [outputs.dead[place] for place, event_id in self.inputs.items() if event_id is None]
+        missing = self.missing()
+        answers = {e: outputs.rankings[e] for e in self.inputs.values() if e in outputs.rankings}
+        letters = [outputs.dead[place] for place in self.inputs if place in outputs.dead]
         repeats = sum(map(len, answers.values())) - len(answers) + sum(map(len, letters)) - len(letters)
         print(
             f"inputs {len(self._sent)}, rankings {len(answers)}, dead letters {len(letters)}, "
-            f"missing {len(self.missing())}, repeats {repeats}"
+            f"missing {len(missing)}, repeats {repeats}"
         )
+        assert missing == []
         assert len(self.inputs) == len(self._sent) == len(answers) + len(letters)
-        assert self.missing() == []
         unlike = [payloads for payloads in answers.values() if len(set(payloads)) > 1]
         assert unlike == []
         assert all(len({letter.value for letter in copies}) == 1 for copies in letters)
