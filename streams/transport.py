@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from typing import Any, Protocol
 
+from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 from mode.utils.futures import notify
+
+SEEK_PAUSE = 0.1
 
 
 class Record(Protocol):
@@ -115,13 +118,23 @@ class RunConsumer(driver.Consumer):
                 return
             if not self.flow_active or seeks != self._seeks:
                 # A rebalance came between: whether these were fetched before or after its seek cannot be told.
-                await self.perform_seek()
+                await self._seek_when_possible()
                 continue
             for tp, run in self._take_turns(records or {}, active):
                 await self.wait_first(self.callback(run), self.suspend_flow.wait())
                 if not self.flow_active or seeks != self._seeks:
                     break  # resuming seeks to the committed offsets, which are at or before this run
                 self._read_offset[tp] = run.end
+
+    async def _seek_when_possible(self) -> None:
+        """The next rebalance may begin in the middle of a seek, which then fails for what is taken away."""
+        while not self.should_stop:
+            try:
+                await self.perform_seek()
+            except IllegalStateError:
+                await self.sleep(SEEK_PAUSE)
+            else:
+                return
 
     def _take_turns(self, fetched: dict[TP, Records], active: set[TP] | None) -> Iterator[tuple[TP, Run]]:
         """The runs of all partitions, one of each in turn."""

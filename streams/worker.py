@@ -126,6 +126,9 @@ class Worker:
                 self._watch_state(),
                 self._watch_lag(),
             )
+            if not stop.is_set():
+                log.critical("Faust ended; what was not acknowledged comes again", exc_info=self._app.crash_reason)
+                os._exit(EXIT_FAILURE)
             self._health.set("not_draining", False)
             log.info("stopping")
 

@@ -72,7 +72,7 @@ def test_kill_9_loses_nothing(fleet: Fleet) -> None:
 
 
 def test_workers_come_and_go(fleet: Fleet) -> None:
-    fleet.join()
+    first = fleet.join()
     fleet.load.ask()
     fleet.load.start()
     second = fleet.join()
@@ -84,3 +84,5 @@ def test_workers_come_and_go(fleet: Fleet) -> None:
     fleet.read(1)
     fleet.load.stop()
     fleet.load.check()
+    assert first.process.poll() is None
+    assert first.stop() == 0
