@@ -22,10 +22,12 @@ def headers_size(record: Record) -> int:
 def dead_letter(topic: str, record: Record, error: BadEvent, bundle: str) -> Output:
     """The dead letter of `record`. No header holds a reader's text: an error's message names fields, not values."""
     value = record.value
+    # The original's time is a header: as the dead letter's own, an old one would have it deleted before its retention.
     about = {
         "topic": record.topic,
         "partition": str(record.partition),
         "offset": str(record.offset),
+        "timestamp": str(record.timestamp),
         "class": error.reason,
         "message": str(error),
         "attempt": str(1 + sum(name == PREFIX + "class" for name, _ in record.headers)),
@@ -38,4 +40,4 @@ def dead_letter(topic: str, record: Record, error: BadEvent, bundle: str) -> Out
     # A dead letter must have a key or a value to be a record at all.
     kept = b"" if value is None and record.key is None else value and value[:KEPT_BYTES]
     key = record.key and record.key[:KEPT_KEY]
-    return Output(topic, record.partition, key, kept, headers, record.timestamp)
+    return Output(topic, record.partition, key, kept, headers)

@@ -17,13 +17,14 @@ def record(value: bytes | None = b"v", key: bytes | None = b"k", headers: Any = 
 
 def test_it_says_where_from_and_why() -> None:
     letter = dead_letter("dead", record(headers=(("trace", b"7"),)), REASON, "b1")
-    assert (letter.topic, letter.partition, letter.key, letter.value, letter.timestamp) == ("dead", 3, b"k", b"v", 1234)
+    assert (letter.topic, letter.partition, letter.key, letter.value, letter.timestamp) == ("dead", 3, b"k", b"v", None)
     headers = dict(letter.headers)
     assert headers.pop("trace") == b"7"
     assert {name.removeprefix("ctrlrec.error."): value.decode() for name, value in headers.items()} == {
         "topic": "t",
         "partition": "3",
         "offset": "9",
+        "timestamp": "1234",
         "class": "schema",
         "message": "wrong - at `$.field`",
         "attempt": "1",
