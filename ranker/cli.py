@@ -50,7 +50,7 @@ def train(
     out: Annotated[Path, typer.Option(help="Where both towers, the tokenizer and training.json go.")] = Path(
         "var/towers"
     ),
-    minutes: Annotated[float, typer.Option(min=0.01, help="How long to train; reading and measuring come on top.")] = 2,
+    minutes: Annotated[float, typer.Option(min=0.01, help="How long to train; reading and measuring come on top.")] = 1.8,
     steps: Annotated[
         int | None, typer.Option(min=2, help="Exactly so many steps instead: the same towers every time.")
     ] = None,
@@ -61,7 +61,7 @@ def train(
     """Fine-tune the request tower and the item tower, then measure them on phrasings and users held out.
 
     First the items: a few thousand requests are judged over the whole catalogue, the judgments are factorised, and the
-    item tower learns to put each item where that says. Then the requests: judgment matrices of 64 requests by 128 items,
+    item tower learns to put each item where that says. Then the requests: judgment matrices of 16 requests by 128 items,
     against the items as they now lie.
 
     Example: ctrlrec train --minutes 10 --out var/towers
@@ -85,7 +85,7 @@ def train(
     )
     with Progress(*columns) as progress:
         bars = {
-            name: progress.add_task(name, total=1.0, start=False, loss="") for name in ("item tower", "request tower")
+            name: progress.add_task(name, total=1.0, start=False, loss="") for name in ("item tower", "reading", "request head", "request tower")
         }
 
         def watch(phase: str, done: float, loss: float | None) -> None:
