@@ -85,7 +85,7 @@ def train(
     )
     with Progress(*columns) as progress:
         bars = {
-            name: progress.add_task(name, total=1.0, start=False, loss="") for name in ("item tower", "reading", "request head", "request tower")
+            name: progress.add_task(name, total=1.0, start=False, loss="") for name in ("item tower", "request tower")
         }
 
         def watch(phase: str, done: float, loss: float | None) -> None:

@@ -16,15 +16,12 @@ from ranker.requests import Grammar
 from ranker.taste import Taste
 from ranker.training.batches import Batches
 from ranker.training.budget import Budget
-from ranker.training.head import Head
 from ranker.training.loss import pairwise_logistic
 from ranker.training.targets import item_targets
 from ranker.training.towers import Tower
 
-ITEM_SHARE, READING_SHARE, HEAD_SHARE, TUNING_SHARE = 0.25, 0.4, 0.15, 0.2
+ITEM_SHARE = 0.3
 """Of the budget. Items are read off their facts, which is learned sooner than the many ways of saying no."""
-READ_AT_ONCE, HEAD_BATCH, HEAD_ITEMS = 256, 128, 2048
-HEAD_RATE, HEAD_DECAY, FEATURE_DROPOUT, DROPOUT = 1e-3, 0.05, 0.1, 0.2
 TARGET_REQUESTS = 3000
 ITEM_BATCH = 32
 REQUESTS, ITEMS, NEAR = 16, 128, 1
@@ -33,7 +30,7 @@ FROZEN_LAYERS = 2
 """From below. They read words, which the backbone already can; a step without them costs a third less."""
 SHORT_FIRST, UNTIL = 6, 0.6
 """Training begins with the shortest of up to seven wordings and takes any from this share of the budget on."""
-ITEM_RATE, REQUEST_RATE, WARM_UP = 2e-4, 1e-4, 10
+ITEM_RATE, REQUEST_RATE, WARM_UP = 2e-4, 4e-4, 10
 
 Watch = Callable[[str, float, float | None], None]
 """Is told after each step: the phase, how much of it is done (0 to 1), the loss; without a loss when a phase ends."""
@@ -76,21 +73,14 @@ def train(
     started = time.monotonic()
     vectors = item.embed(texts)
     embedded = time.monotonic() - started
-    read, head_steps, head_seconds = _train_head(request, vectors, batches, budget, seed, watch)
-    request_steps, request_seconds = _train_requests(request, vectors, batches, budget.part(TUNING_SHARE), watch)
+    request_steps, request_seconds = _train_requests(request, vectors, batches, budget.part(1 - ITEM_SHARE), watch)
     return Trained(
         request,
         item,
         vectors,
         zero_shot,
-        {"item": item_steps, "read": read, "head": head_steps, "request": request_steps},
-        {
-            "targets": prepared,
-            "item": item_seconds,
-            "embedding": embedded,
-            "head": head_seconds,
-            "request": request_seconds,
-        },
+        {"item": item_steps, "request": request_steps},
+        {"targets": prepared, "item": item_seconds, "embedding": embedded, "request": request_seconds},
     )
 
 
@@ -111,55 +101,6 @@ def _train_items(
         return (1 - (vectors * wanted).sum(dim=1)).mean()
 
     return _fit(tower, step, budget, ITEM_RATE, lambda done, loss: watch("item tower", done, loss))
-
-
-def _train_head(
-    tower: Tower, item_vectors: NDArray[np.float32], batches: Batches, budget: Budget, seed: int, watch: Watch
-) -> tuple[int, int, float]:
-    """Read requests once through the encoder as it is, then teach a head on what was read, many times over.
-
-    The loss is 1 - r, r the correlation of a request's scores with the judge's over the items. Gives (requests read,
-    steps, seconds).
-    """
-    started = time.monotonic()
-    chosen = np.random.default_rng(seed).permutation(len(item_vectors))[:HEAD_ITEMS]
-    items = torch.from_numpy(item_vectors[chosen] - item_vectors[chosen].mean(axis=0))  # (n, d)
-    parts: list[Tensor] = []
-    judgments: list[Tensor] = []
-    for spent in budget.part(READING_SHARE).progress():
-        texts, scores = batches.judged(READ_AT_ONCE)
-        parts.append(tower.features(texts))
-        judgments.append(torch.from_numpy(scores[:, chosen]))
-        watch("reading", spent, None)
-    watch("reading", 1.0, None)
-    features, judged = torch.cat(parts), torch.cat(judgments)  # (m, f), (m, n)
-    judged = nn.functional.normalize(judged - judged.mean(dim=1, keepdim=True), dim=1)
-    told = judged.norm(dim=1) > 0  # a request that all items fit alike teaches nothing
-    features, judged = features[told], judged[told]
-    deviation, mean = torch.std_mean(features, dim=0)
-    deviation += 1e-6
-    features = (features - mean) / deviation
-
-    head = Head(features.shape[1], item_vectors.shape[1])
-    optimizer = torch.optim.AdamW(head.parameters(), lr=HEAD_RATE, weight_decay=HEAD_DECAY, fused=True)
-    steps = 0
-    for spent in budget.part(HEAD_SHARE).progress():
-        for group in optimizer.param_groups:
-            group["lr"] = HEAD_RATE * min(1.0, (steps + 1) / WARM_UP) * (1 - spent)
-        rows = torch.randint(len(features), (HEAD_BATCH,))
-        seen = nn.functional.dropout(features[rows], FEATURE_DROPOUT)
-        activity = nn.functional.dropout(nn.functional.gelu(head.inner(seen)), DROPOUT)
-        scores_now = nn.functional.normalize(head.outer(activity) @ items.T, dim=1)  # (b, d) @ (d, n) -> (b, n)
-        loss = (1 - (scores_now * judged[rows]).sum(dim=1)).mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        steps += 1
-        watch("request head", spent, loss.item())
-    watch("request head", 1.0, None)
-    head.absorb(mean, deviation)
-    tower.head = head
-    return len(features), steps, time.monotonic() - started
 
 
 def _train_requests(
