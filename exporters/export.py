@@ -111,6 +111,7 @@ def _convert(
     folder: Path, towers: Path, training: Training, requests: list[str], items: list[str], done: Callable[[int], object]
 ) -> Trained:
     """Write both graphs and the tokenizer; the vectors of the texts as the towers gave them when trained."""
+    from ranker.training.head import Head
     from ranker.training.towers import Tower as TrainedTower
     from ranker.training.towers import load_tokenizer
 
@@ -122,11 +123,12 @@ def _convert(
         (("request", layout.REQUEST_TOWER, requests), ("item", layout.ITEM_TOWER, items))
     ):
         encoder = load_encoder(towers / tower)
-        trained = TrainedTower(encoder, tokenizer).eval()
+        head = Head.load(towers / tower)
+        trained = TrainedTower(encoder, tokenizer, head).eval()
         if trained.dimension != training.dimension:
             raise DataError(f"{towers / tower} has {trained.dimension} dimensions, training.json {training.dimension}")
         vectors.append(trained.embed(texts))
-        to_onnx(encoder, folder / file)
+        to_onnx(encoder, head, folder / file)
         done(number + 1)
     return Trained(*vectors)
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
+    from ranker.training.head import Head
+
 DOMAINS = frozenset({"", "ai.onnx", "com.microsoft"})
 """Operator sets that onnxruntime brings along; com.microsoft holds what its dynamic quantization writes."""
 
@@ -35,8 +37,8 @@ def load_encoder(folder: Path) -> "PreTrainedModel":
         raise DataError(f"{folder} holds no encoder that transformers can load: {error}") from error
 
 
-def to_onnx(encoder: "PreTrainedModel", output: Path) -> None:
-    """Write `encoder` with mean pooling and L2 normalisation: `input_ids` (1, t) int64 -> `vector` (1, d) float32.
+def to_onnx(encoder: "PreTrainedModel", head: "Head | None", output: Path) -> None:
+    """Write `encoder` with its head, if it has one, and L2 normalisation: `input_ids` (1, t) int64 -> `vector` (1, d).
 
     Raises BundleError if the graph would need a second file or operators that a worker does not have.
     """
@@ -45,15 +47,18 @@ def to_onnx(encoder: "PreTrainedModel", output: Path) -> None:
     from optimum.exporters.onnx.config import TextEncoderOnnxConfig
     from optimum.utils import DEFAULT_DUMMY_SHAPES, NormalizedTextConfig
 
+    from ranker.training.head import pooled
+
     class Pooled(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.encoder = encoder
+            self.head = head
             self.config = encoder.config
 
         def forward(self, input_ids: "Tensor") -> dict[str, "Tensor"]:
-            hidden = self.encoder(input_ids=input_ids).last_hidden_state  # (1, t, d)
-            return {OUTPUT: torch.nn.functional.normalize(hidden.mean(dim=1), dim=1)}  # (1, d)
+            hidden = self.encoder(input_ids=input_ids, output_hidden_states=True).hidden_states  # (1, t, d) each
+            return {OUTPUT: pooled(hidden, None, self.head)}  # (1, d)
 
     class PooledConfig(TextEncoderOnnxConfig):
         NORMALIZED_CONFIG_CLASS = NormalizedTextConfig

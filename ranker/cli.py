@@ -50,7 +50,7 @@ def train(
     out: Annotated[Path, typer.Option(help="Where both towers, the tokenizer and training.json go.")] = Path(
         "var/towers"
     ),
-    minutes: Annotated[float, typer.Option(min=0.01, help="How long to train; reading and measuring come on top.")] = 1.8,
+    minutes: Annotated[float, typer.Option(min=0.01, help="How long to train; reading and measuring come on top.")] = 2,
     steps: Annotated[
         int | None, typer.Option(min=2, help="Exactly so many steps instead: the same towers every time.")
     ] = None,
@@ -61,8 +61,8 @@ def train(
     """Fine-tune the request tower and the item tower, then measure them on phrasings and users held out.
 
     First the items: a few thousand requests are judged over the whole catalogue, the judgments are factorised, and the
-    item tower learns to put each item where that says. Then the requests: judgment matrices of 16 requests by 128 items,
-    against the items as they now lie.
+    item tower learns to put each item where that says. Then the requests: thousands
+    of them are read once, and a head over all layers of the request tower learns what they want of the items.
 
     Example: ctrlrec train --minutes 10 --out var/towers
     """
@@ -85,7 +85,8 @@ def train(
     )
     with Progress(*columns) as progress:
         bars = {
-            name: progress.add_task(name, total=1.0, start=False, loss="") for name in ("item tower", "request tower")
+            name: progress.add_task(name, total=1.0, start=False, loss="")
+            for name in ("item tower", "reading", "request head")
         }
 
         def watch(phase: str, done: float, loss: float | None) -> None:
@@ -99,6 +100,7 @@ def train(
     if record.evaluation is not None:
         console.print(report_table(record.evaluation, record.zero_shot))
     taken = ", ".join(f"{count} {name} steps" for name, count in record.steps.items())
+    taken += f", {record.requests_read:,} requests read"
     console.print(
         f"{taken} in {record.wall_seconds:.0f} s, seed {seed}, {len(record.users_held_out)} users held out; towers in {out}",
         highlight=False,

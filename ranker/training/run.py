@@ -16,6 +16,7 @@ from ranker.requests import Grammar, Split
 from ranker.taste import user_taste
 from ranker.training.budget import Budget
 from ranker.training.calibration import calibrate
+from ranker.training.head import FILE, Head
 from ranker.training.towers import MAX_LENGTH, Tower, load_encoder, load_tokenizer
 from ranker.training.train import Watch, train
 
@@ -34,6 +35,7 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True):
     pooling: str
     seed: int
     steps: dict[str, int]
+    requests_read: int
     seconds: dict[str, float]
     wall_seconds: float
     catalogue_sha256: str
@@ -81,6 +83,7 @@ def run_training(
         pooling="mean",
         seed=seed,
         steps=trained.steps,
+        requests_read=trained.requests_read,
         seconds={name: round(value, 2) for name, value in trained.seconds.items()},
         wall_seconds=round(time.monotonic() - started, 2),
         catalogue_sha256=dataset.catalogue.digest(),
@@ -107,7 +110,9 @@ def run_evaluation(
         return evaluate(measured, split, request.eval().embed, item.eval().embed(texts))
 
     tokenizer = load_tokenizer(towers / "tokenizer.json")
-    tuned = report(*(Tower(load_encoder(towers / name), tokenizer) for name in ("request", "item")))
+    tuned = report(
+        *(Tower(load_encoder(towers / name), tokenizer, Head.load(towers / name)) for name in ("request", "item"))
+    )
     if backbone is None:
         return tuned, None
     untouched = Tower.load(backbone)
@@ -138,6 +143,9 @@ def _write(out: Path, request: Tower, item: Tower, tokenizer: Path, record: Trai
     (out / "training.json").unlink(missing_ok=True)
     for name, tower in (("request", request), ("item", item)):
         tower.encoder.save_pretrained(out / name)  # type: ignore[operator]
+        (out / name / FILE).unlink(missing_ok=True)
+        if tower.head is not None:
+            tower.head.save(out / name)
     plain = load_tokenizer(tokenizer)
     plain.no_truncation()
     plain.save(str(out / "tokenizer.json"))

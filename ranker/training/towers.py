@@ -13,6 +13,7 @@ from transformers import AutoModel
 from transformers.utils import logging
 
 from ranker.errors import DataError
+from ranker.training.head import Head, layer_features, pooled
 
 MAX_LENGTH = 64
 """Tokens after which a text is cut. MiniLM reads more, but the towers are not trained on longer texts."""
@@ -25,16 +26,17 @@ PARTS, SMALLEST_PART = 3, 12
 class Tower(nn.Module):
     """Texts to unit vectors. The request tower and the item tower are two of these, from the same backbone."""
 
-    def __init__(self, encoder: nn.Module, tokenizer: Tokenizer) -> None:
+    def __init__(self, encoder: nn.Module, tokenizer: Tokenizer, head: Head | None = None) -> None:
         super().__init__()
         self.encoder = encoder
         self.tokenizer = tokenizer
+        self.head = head
         self.dimension = int(cast(Any, encoder.config).hidden_size)
 
     @classmethod
     def load(cls, directory: Path) -> "Tower":
         """A tower from a directory with the encoder and `tokenizer.json`. Raises DataError where one is missing."""
-        return cls(load_encoder(directory), load_tokenizer(directory / "tokenizer.json"))
+        return cls(load_encoder(directory), load_tokenizer(directory / "tokenizer.json"), Head.load(directory))
 
     def freeze(self, layers: int) -> None:
         """Leave the table of words, which is half of all weights, and the first `layers` layers as they are."""
@@ -48,11 +50,25 @@ class Tower(nn.Module):
 
     def forward(self, tokens: Sequence[Sequence[int]]) -> Tensor:
         """(n, d) float32 unit vectors of n token lists, padded to the longest of them."""
+        return pooled(*self._hidden(tokens), self.head)
+
+    @torch.inference_mode()
+    def features(self, texts: Sequence[str], batch: int = 64) -> Tensor:
+        """(n, features) of n texts, what a head reads; in half precision where that is faster."""
+        tokens = self.tokenize(texts)
+        order = sorted(range(len(tokens)), key=lambda row: len(tokens[row]))
+        with torch.autocast("cpu", torch.bfloat16, enabled=HALF):
+            parts = [
+                layer_features(*self._hidden([tokens[row] for row in order[start : start + batch]]))
+                for start in range(0, len(order), batch)
+            ]
+        features = torch.cat(parts)
+        return features[torch.tensor(order).argsort()]
+
+    def _hidden(self, tokens: Sequence[Sequence[int]]) -> tuple[tuple[Tensor, ...], Tensor]:
+        """The (n, length, d) of every layer, the embeddings first, and the mask (n, length)."""
         ids, mask = pad(tokens)
-        hidden = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state  # (n, length, d)
-        weights = mask.unsqueeze(-1).float()
-        pooled = (hidden.float() * weights).sum(dim=1) / weights.sum(dim=1)  # (n, length, d) -> (n, d)
-        return nn.functional.normalize(pooled, dim=-1)
+        return self.encoder(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states, mask
 
     def in_parts(self, tokens: Sequence[Sequence[int]]) -> tuple[Tensor, list[int]]:
         """(n, d) vectors in order of length, and that order, for training: in half precision where that is faster.

@@ -1,4 +1,5 @@
-"""Fine-tunes both towers: items first, towards targets in closed form; then requests, against the items as they now lie."""
+"""Trains both towers: items first, towards targets in closed form; then a head of the request tower, against the items as
+they now lie."""
 
 import random
 import time
@@ -8,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from ranker.catalogue import Catalogue
 from ranker.judges.rule import RuleJudge
@@ -16,21 +17,19 @@ from ranker.requests import Grammar
 from ranker.taste import Taste
 from ranker.training.batches import Batches
 from ranker.training.budget import Budget
-from ranker.training.loss import pairwise_logistic
+from ranker.training.head import Head
 from ranker.training.targets import item_targets
 from ranker.training.towers import Tower
 
-ITEM_SHARE = 0.3
+ITEM_SHARE, READING_SHARE, HEAD_SHARE = 0.22, 0.48, 0.3
 """Of the budget. Items are read off their facts, which is learned sooner than the many ways of saying no."""
+READ_AT_ONCE, HEAD_BATCH, HEAD_ITEMS, MOST_ITEMS = 256, 128, 256, 2048
+HEAD_RATE, HEAD_DECAY, FEATURE_DROPOUT, DROPOUT = 1e-3, 0.05, 0.1, 0.2
 TARGET_REQUESTS = 3000
 ITEM_BATCH = 32
-REQUESTS, ITEMS, NEAR = 16, 128, 1
-"""Many small steps: of the requests seen, each then moves the tower on from where the last one left it."""
 FROZEN_LAYERS = 2
 """From below. They read words, which the backbone already can; a step without them costs a third less."""
-SHORT_FIRST, UNTIL = 6, 0.6
-"""Training begins with the shortest of up to seven wordings and takes any from this share of the budget on."""
-ITEM_RATE, REQUEST_RATE, WARM_UP = 2e-4, 4e-4, 10
+ITEM_RATE, WARM_UP = 2e-4, 10
 
 Watch = Callable[[str, float, float | None], None]
 """Is told after each step: the phase, how much of it is done (0 to 1), the loss; without a loss when a phase ends."""
@@ -48,6 +47,7 @@ class Trained:
     """(n, d) of the untouched backbone, to compare with."""
     steps: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    requests_read: int = 0
 
 
 def train(
@@ -66,21 +66,22 @@ def train(
     started = time.monotonic()
     texts = catalogue.texts()
     zero_shot = item.eval().embed(texts)
-    targets = torch.from_numpy(item_targets(batches.judgments(TARGET_REQUESTS), zero_shot))
+    targets = torch.from_numpy(item_targets(batches.judged(TARGET_REQUESTS)[1], zero_shot))
     prepared = time.monotonic() - started
     # The clock runs from the first step, whatever embedding the catalogue took: a phase ends when its own time is up.
     item_steps, item_seconds = _train_items(item, texts, targets, budget.part(ITEM_SHARE), seed, watch)
     started = time.monotonic()
     vectors = item.embed(texts)
     embedded = time.monotonic() - started
-    request_steps, request_seconds = _train_requests(request, vectors, batches, budget.part(1 - ITEM_SHARE), watch)
+    read, head_steps, head_seconds = _train_head(request, vectors, batches, budget, seed, watch)
     return Trained(
         request,
         item,
         vectors,
         zero_shot,
-        {"item": item_steps, "request": request_steps},
-        {"targets": prepared, "item": item_seconds, "embedding": embedded, "request": request_seconds},
+        {"item": item_steps, "head": head_steps},
+        {"targets": prepared, "item": item_seconds, "embedding": embedded, "request": head_seconds},
+        read,
     )
 
 
@@ -103,20 +104,57 @@ def _train_items(
     return _fit(tower, step, budget, ITEM_RATE, lambda done, loss: watch("item tower", done, loss))
 
 
-def _train_requests(
-    tower: Tower, item_vectors: NDArray[np.float32], batches: Batches, budget: Budget, watch: Watch
-) -> tuple[int, float]:
-    """Judgment matrices against item vectors that stay where they are."""
-    items = torch.from_numpy(item_vectors)
+def _train_head(
+    tower: Tower, item_vectors: NDArray[np.float32], batches: Batches, budget: Budget, seed: int, watch: Watch
+) -> tuple[int, int, float]:
+    """Read requests once through the encoder as it is, then teach a head on what was read, many times over.
 
-    def step(spent: float) -> Tensor:
-        shortest = 1 + round(SHORT_FIRST * max(0.0, 1 - spent / UNTIL))
-        batch = batches.draw(REQUESTS, ITEMS, NEAR, shortest=shortest)
-        vectors, order = tower.in_parts(tower.tokenize(batch.texts))
-        cosines = vectors @ items[batch.rows].T  # (r, d) @ (d, n) -> (r, n)
-        return pairwise_logistic(cosines, torch.from_numpy(batch.judged[order]))
+    The loss is 1 - r, r the correlation of a request's scores with the judge's over the items. Gives (requests read,
+    steps, seconds).
+    """
+    started = time.monotonic()
+    chosen = np.random.default_rng(seed).permutation(len(item_vectors))[:MOST_ITEMS]
+    items = torch.from_numpy(item_vectors[chosen])  # (n, d)
+    parts: list[Tensor] = []
+    judgments: list[Tensor] = []
+    for spent in budget.part(READING_SHARE).progress():
+        texts, scores = batches.judged(READ_AT_ONCE)
+        parts.append(tower.features(texts))
+        judgments.append(torch.from_numpy(scores[:, chosen]))
+        watch("reading", spent, None)
+    watch("reading", 1.0, None)
+    features, judged = torch.cat(parts), torch.cat(judgments)  # (m, f), (m, n)
+    deviation, mean = torch.std_mean(features, dim=0)
+    deviation += 1e-6
+    features = (features - mean) / deviation
 
-    return _fit(tower, step, budget, REQUEST_RATE, lambda done, loss: watch("request tower", done, loss))
+    head = Head(features.shape[1], item_vectors.shape[1])
+    optimizer = torch.optim.AdamW(head.parameters(), lr=HEAD_RATE, weight_decay=HEAD_DECAY, fused=True)
+    steps = 0
+    for spent in budget.part(HEAD_SHARE).progress():
+        for group in optimizer.param_groups:
+            group["lr"] = HEAD_RATE * min(1.0, (steps + 1) / WARM_UP) * (1 - spent)
+        rows = torch.randint(len(features), (HEAD_BATCH,))
+        seen = nn.functional.dropout(features[rows], FEATURE_DROPOUT)
+        activity = nn.functional.dropout(nn.functional.gelu(head.inner(seen)), DROPOUT)
+        columns = torch.randperm(len(items))[:HEAD_ITEMS]
+        given = head.outer(activity) @ items[columns].T  # (b, d) @ (d, k) -> (b, k)
+        loss = (1 - correlation(given, judged[rows][:, columns])).mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        steps += 1
+        watch("request head", spent, loss.item())
+    watch("request head", 1.0, None)
+    head.absorb(mean, deviation)
+    tower.head = head
+    return len(features), steps, time.monotonic() - started
+
+
+def correlation(left: Tensor, right: Tensor) -> Tensor:
+    """Pearson's r of each row of two (b, k): (b,), 0 where a row of either is constant."""
+    left, right = (rows - rows.mean(dim=1, keepdim=True) for rows in (left, right))
+    return nn.functional.cosine_similarity(left, right, dim=1)
 
 
 def _fit(

@@ -15,7 +15,12 @@ ITEMS: dict[str, list[object]] = {
     "year": [1962, None],
     "genres": ["Action|Thriller", None],
 }
-INTERACTIONS: dict[str, list[object]] = {"user_id": ["u", "u"], "item_id": ["b", "007"], "rating": [4.0, 2.0], "timestamp": [20, 10]}
+INTERACTIONS: dict[str, list[object]] = {
+    "user_id": ["u", "u"],
+    "item_id": ["b", "007"],
+    "rating": [4.0, 2.0],
+    "timestamp": [20, 10],
+}
 Write = Callable[[dict[str, list[object]], Path, str], None]
 
 

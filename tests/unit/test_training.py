@@ -1,4 +1,3 @@
-import math
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +17,10 @@ torch = pytest.importorskip("torch")
 from ranker.training.batches import Batches  # noqa: E402 - what follows needs torch
 from ranker.training.budget import Budget  # noqa: E402
 from ranker.training.calibration import calibrate  # noqa: E402
-from ranker.training.loss import pairwise_logistic  # noqa: E402
+from ranker.training.head import Head, layer_features  # noqa: E402
 from ranker.training.targets import item_targets  # noqa: E402
 from ranker.training.towers import load_encoder, load_tokenizer, pad  # noqa: E402
+from ranker.training.train import correlation  # noqa: E402
 
 
 def batches(seed: int = 5) -> Batches:
@@ -30,54 +30,61 @@ def batches(seed: int = 5) -> Batches:
 
 
 @settings(deadline=None, max_examples=30)  # a judge and a grammar are made for each example
-@given(st.integers(1, 20), st.integers(4, 80), st.integers(0, 3), st.integers(0, 99))
-def test_a_batch_is_a_matrix_of_distinct_items(requests: int, items: int, near: int, seed: int) -> None:
-    batch = batches(seed).draw(requests, items, near)
-    assert batch.judged.shape == (len(batch.texts), len(batch.rows)) == (requests, items)
-    assert len(set(batch.rows.tolist())) == items
-    assert ((batch.judged >= 0) & (batch.judged <= 1)).all()
+@given(st.integers(1, 20), st.integers(0, 99))
+def test_requests_come_with_the_judgment_of_the_whole_catalogue(requests: int, seed: int) -> None:
+    texts, judged = batches(seed).judged(requests)
+    assert judged.shape == (len(texts), len(small_dataset().catalogue))
+    assert len(texts) == requests
+    assert ((judged >= 0) & (judged <= 1)).all()
 
 
-def test_the_same_seed_draws_the_same_batches() -> None:
+def test_the_same_seed_draws_the_same_requests() -> None:
     first, second, other = batches(1), batches(1), batches(2)
     for _ in range(3):
-        left, right = first.draw(8, 16), second.draw(8, 16)
-        assert left.texts == right.texts
-        assert left.rows.tolist() == right.rows.tolist()
-    assert first.draw(8, 16).texts != other.draw(8, 16).texts
-
-
-def test_short_wordings_can_come_first() -> None:
-    short, any_length = (np.mean([len(text) for text in batches().draw(200, 8, shortest=n).texts]) for n in (7, 1))
-    assert short < 0.8 * any_length
+        left, right = first.judged(8), second.judged(8)
+        assert left[0] == right[0]
+        assert left[1].tolist() == right[1].tolist()
+    assert first.judged(8)[0] != other.judged(8)[0]
 
 
 def test_only_requests_about_taste_always_come_with_one() -> None:
-    texts = batches().draw(400, 8).texts
-    told = ["| reader usually watches" in text for text in texts]
+    told = ["| reader usually watches" in text for text in batches().judged(400)[0]]
     assert 0.1 < np.mean(told) < 0.6
 
 
-def test_the_loss_of_one_pair_in_closed_form() -> None:
-    cosines, judged = torch.tensor([[0.3, 0.1]]), torch.tensor([[1.0, 0.5]])
-    assert pairwise_logistic(cosines, judged, 10).item() == pytest.approx(math.log1p(math.exp(-2)))
-    assert pairwise_logistic(cosines, judged.flip(1), 10).item() == pytest.approx(math.log1p(math.exp(2)))
+def test_the_correlation_is_pearsons() -> None:
+    generator = torch.Generator().manual_seed(3)
+    left, right = torch.rand(4, 9, generator=generator), torch.rand(4, 9, generator=generator)
+    expected = [np.corrcoef(a, b)[0, 1] for a, b in zip(left.numpy(), right.numpy(), strict=True)]
+    np.testing.assert_allclose(correlation(left, right).numpy(), expected, atol=1e-5)
+    assert correlation(torch.ones(1, 3), torch.rand(1, 3)).tolist() == [0]
 
 
-def test_a_request_without_differences_costs_nothing() -> None:
-    cosines = torch.tensor([[0.3, 0.1], [0.3, 0.1]], requires_grad=True)
-    loss = pairwise_logistic(cosines, torch.tensor([[1.0, 1.0], [1.0, 0.0]]))
-    loss.backward()  # type: ignore[no-untyped-call]
-    assert cosines.grad is not None
-    assert cosines.grad[0].tolist() == [0, 0]
-    assert torch.isfinite(cosines.grad).all()
+def test_a_head_reads_every_layer_and_no_padding() -> None:
+    generator = torch.Generator().manual_seed(5)
+    layers = tuple(torch.rand(2, 4, 6, generator=generator) for _ in range(4))
+    mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])
+    features = layer_features(layers, mask)
+    assert features.shape == (2, (3 + 2) * 6)  # three layers beside the embeddings, and two first tokens
+    cut = tuple(layer[1:, :2] for layer in layers)
+    torch.testing.assert_close(layer_features(cut, None)[0], features[1])
+    for number in (1, 2, 3):
+        changed = tuple(layer + (place == number) * torch.arange(6.0) for place, layer in enumerate(layers))
+        assert not torch.equal(layer_features(changed, mask), features)
 
 
-@given(st.integers(0, 1000))
-def test_wish_and_refusal_are_the_same_problem(seed: int) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    cosines, judged = torch.rand(3, 6, generator=generator), torch.rand(3, 6, generator=generator)
-    torch.testing.assert_close(pairwise_logistic(cosines, judged), pairwise_logistic(-cosines, 1 - judged))
+def test_a_head_is_saved_and_takes_features_as_they_are(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    head, features = Head(10, 4, width=7), torch.rand(5, 10)
+    mean, deviation = features.mean(dim=0), features.std(dim=0)
+    before = head((features - mean) / deviation)
+    head.absorb(mean, deviation)
+    torch.testing.assert_close(head(features), before, atol=1e-5, rtol=1e-4)
+    head.save(tmp_path)
+    loaded = Head.load(tmp_path)
+    assert loaded is not None
+    assert torch.equal(loaded(features), head(features))
+    assert Head.load(tmp_path / "elsewhere") is None
 
 
 @pytest.mark.parametrize(("requests", "items"), [(300, 60), (40, 200)])
@@ -118,7 +125,9 @@ def test_a_budget_is_one_of_the_two(both: dict[str, int]) -> None:
 
 def test_calibration_finds_the_boundary() -> None:
     relevant = np.arange(100) >= 90
-    cosines = np.where(relevant, 0.6, 0.2).astype(np.float32) + np.tile(np.linspace(-0.15, 0.15, 10), 10).astype(np.float32)
+    cosines = np.where(relevant, 0.6, 0.2).astype(np.float32) + np.tile(np.linspace(-0.15, 0.15, 10), 10).astype(
+        np.float32
+    )
     found = calibrate([Case("topic", "x", relevant)], lambda texts: np.ones((1, 1), np.float32), cosines[:, None])
     assert found.slope > 0
     assert -found.intercept / found.slope == pytest.approx(0.4, abs=0.03)
