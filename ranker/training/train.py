@@ -25,6 +25,9 @@ ITEM_SHARE, READING_SHARE, HEAD_SHARE = 0.22, 0.48, 0.3
 """Of the budget. Items are read off their facts, which is learned sooner than the many ways of saying no."""
 READ_AT_ONCE, HEAD_BATCH, HEAD_ITEMS, MOST_ITEMS = 256, 128, 256, 2048
 HEAD_RATE, HEAD_DECAY, FEATURE_DROPOUT, DROPOUT = 1e-3, 0.05, 0.1, 0.2
+FEATURE_NOISE = 0.3
+"""In standard deviations. Without it, and without a floor under the deviations, the head hangs on differences that an 8-bit
+encoder does not keep: the worst cosine of the export falls from 0.997 to 0.91, for 0.002 of AUC."""
 TARGET_REQUESTS = 3000
 ITEM_BATCH = 32
 FROZEN_LAYERS = 2
@@ -125,7 +128,7 @@ def _train_head(
     watch("reading", 1.0, None)
     features, judged = torch.cat(parts), torch.cat(judgments)  # (m, f), (m, n)
     deviation, mean = torch.std_mean(features, dim=0)
-    deviation += 1e-6
+    deviation = deviation.clamp(min=float(deviation.median()) + 1e-6)
     features = (features - mean) / deviation
 
     head = Head(features.shape[1], item_vectors.shape[1])
@@ -135,7 +138,8 @@ def _train_head(
         for group in optimizer.param_groups:
             group["lr"] = HEAD_RATE * min(1.0, (steps + 1) / WARM_UP) * (1 - spent)
         rows = torch.randint(len(features), (HEAD_BATCH,))
-        seen = nn.functional.dropout(features[rows], FEATURE_DROPOUT)
+        seen = features[rows]
+        seen = nn.functional.dropout(seen + FEATURE_NOISE * torch.randn_like(seen), FEATURE_DROPOUT)
         activity = nn.functional.dropout(nn.functional.gelu(head.inner(seen)), DROPOUT)
         columns = torch.randperm(len(items))[:HEAD_ITEMS]
         given = head.outer(activity) @ items[columns].T  # (b, d) @ (d, k) -> (b, k)
