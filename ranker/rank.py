@@ -1,6 +1,5 @@
 """The whole ranking story: a candidate list and the control in force become a ranking."""
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -101,8 +100,9 @@ def _finite_scores(candidates: CandidateList) -> NDArray[np.float64]:
     if len(candidates.base_scores) != n:
         raise BadEvent("schema", f"{n} item_ids but {len(candidates.base_scores)} base_scores")
     scores = np.fromiter(candidates.base_scores, np.float64, n)
-    if not math.isfinite(np.add.reduce(scores)) and not np.isfinite(scores).all():
-        raise BadEvent("schema", f"base_scores[{np.isfinite(scores).argmin()}] is not finite")
+    finite = np.isfinite(scores)
+    if not finite.all():
+        raise BadEvent("schema", f"base_scores[{finite.argmin()}] is not finite")
     return scores
 
 
