@@ -58,7 +58,7 @@ def train(
     threads: Annotated[int, typer.Option(min=0, help="Threads to compute with; 0 for one a core.")] = 0,
     per_category: PerCategory = 30,
 ) -> None:
-    """Fine-tune the request tower and the item tower, then measure them on phrasings and users held out.
+    """Train both towers from the backbone, then measure them on phrasings and users held out.
 
     First the items: a few thousand requests are judged over the whole catalogue, the judgments are factorised, and the
     item tower learns to put each item where that says. Then the requests: thousands
