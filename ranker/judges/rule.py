@@ -41,11 +41,6 @@ class RuleJudge:
             scores = scores * (1 - self.fit(fact, taste))
         return scores
 
-    def mentions(self, spec: Spec, taste: Taste | None = None) -> Scores:
-        """(n,) the best fit with any fact that the request talks about, wanted or refused."""
-        fits = np.stack([self.fit(fact, taste) for fact in (*spec.wanted, *spec.refused)])  # (facts, n)
-        return np.asarray(fits.max(axis=0), dtype=np.float32)
-
     def fit(self, fact: Fact, taste: Taste | None = None) -> Scores:
         """(n,) float32 in [0, 1]: how well each item fits one fact."""
         key = (fact, taste if isinstance(fact, OwnTaste) else None)

@@ -1,4 +1,4 @@
-"""The towers as torch modules: a transformer encoder, the mean over its tokens, unit length."""
+"""The towers as torch modules: a transformer encoder, then the mean over its tokens or a head, unit length."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -96,7 +96,7 @@ def _train_items(
     shuffle = random.Random(seed)
     waiting: list[int] = []
 
-    def step(_spent: float) -> Tensor:
+    def step() -> Tensor:
         while len(waiting) < min(ITEM_BATCH, len(tokens)):
             waiting.extend(shuffle.sample(range(len(tokens)), len(tokens)))
         rows = [waiting.pop() for _ in range(min(ITEM_BATCH, len(tokens)))]
@@ -163,15 +163,12 @@ def correlation(left: Tensor, right: Tensor) -> Tensor:
 
 def _fit(
     tower: Tower,
-    step: Callable[[float], Tensor],
+    step: Callable[[], Tensor],
     budget: Budget,
     learning_rate: float,
     watch: Callable[[float, float | None], None],
 ) -> tuple[int, float]:
-    """AdamW with a short warm-up and a straight line down to zero. Gives (steps, seconds).
-
-    `step` is told what share of the budget is spent and gives the loss.
-    """
+    """AdamW on the loss that `step` gives, with a short warm-up and a straight line down to zero. Gives (steps, seconds)."""
     tower.freeze(FROZEN_LAYERS)
     tower.eval()  # without dropout: so few steps underfit, and its noise only slows them
     parameters = [parameter for parameter in tower.parameters() if parameter.requires_grad]
@@ -181,7 +178,7 @@ def _fit(
         rate = learning_rate * min(1.0, (steps + 1) / WARM_UP) * (1 - spent)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        loss = step(spent)
+        loss = step()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
