@@ -10,18 +10,9 @@ import numpy as np
 from ranker.catalogue import Catalogue
 from ranker.errors import DataError
 from ranker.requests.frames import AFTER, BEFORE, FRAMES
-from ranker.requests.shapes import BOTH, BUT_NOT, EITHER, PAIRS, Pair, Split
+from ranker.requests.phrasings import Pair, Split, pairs, phrasings
 from ranker.requests.spec import Acclaim, Category, Era, Fact, OwnTaste, Popularity, Spec, Topic
-from ranker.requests.words import (
-    ACCLAIM_WORDS,
-    MOOD_WORDS,
-    NOUNS,
-    POPULARITY_WORDS,
-    TASTE_SENTENCES,
-    TASTE_WORDS,
-    era_words,
-    topic_words,
-)
+from ranker.requests.words import MOOD_WORDS, era_words, names
 
 T = TypeVar("T")
 # Fewer items than this and a topic cannot be learned nor measured.
@@ -75,11 +66,11 @@ class Grammar:
         match category:
             case "blend" if self.pairs:
                 pair = rng.choice(self.pairs)
-                text = self._wish(self._joined(BOTH, pair, split, rng), split, rng)
+                text = self._wish(self._joined("both", pair, split, rng), split, rng)
                 return Request(category, text, Spec(wanted=pair))
             case "blend" | "either":
                 either = self._two(rng)
-                text = self._wish(self._joined(EITHER, either, split, rng), split, rng)
+                text = self._wish(self._joined("either", either, split, rng), split, rng)
                 return Request("either", text, Spec(wanted=either, any_of=True))
             case "topic_without":
                 wanted, refused = rng.choice(self.pairs) if self.pairs and rng.random() < 0.5 else self._two(rng)
@@ -100,7 +91,7 @@ class Grammar:
         """A wish and a refusal of the same thing in the same shape: only what makes it a refusal differs."""
         category, refusal = _CATEGORY[type(fact)]
         if isinstance(fact, OwnTaste) and rng.random() < 0.5:
-            wish, no = rng.choice(TASTE_SENTENCES[split])
+            wish, no = rng.choice(pairs("taste_sentences", split))
         else:
             shape, name = self._shape(split, rng), self.name(fact, split, rng)
             wish, no = shape.wish.format(x=name), shape.refusal.format(x=name)
@@ -108,18 +99,7 @@ class Grammar:
 
     def name(self, fact: Fact, split: Split, rng: Random) -> str:
         """One of the fact's names in a split."""
-        match fact:
-            case Topic():
-                words = topic_words(fact)
-            case Era():
-                words = tuple(f"{{n}} {word}" for word in era_words(fact, split))
-            case Popularity():
-                words = POPULARITY_WORDS[fact][split]
-            case Acclaim():
-                words = ACCLAIM_WORDS[fact][split]
-            case OwnTaste():
-                words = TASTE_WORDS[fact][split]
-        return rng.choice(words).replace("{n}", rng.choice(NOUNS[split]))
+        return rng.choice(names(fact, split)).replace("{n}", rng.choice(phrasings("nouns", split)))
 
     def _two_refused(self, split: Split, rng: Random) -> Request:
         both = self._two(rng)
@@ -132,9 +112,9 @@ class Grammar:
             case "era" if self.eras:
                 return rng.choice(self.eras)
             case "popularity":
-                return rng.choice(list(POPULARITY_WORDS))
+                return rng.choice((Popularity("mainstream"), Popularity("hidden gem")))
             case "acclaim":
-                return rng.choice(list(ACCLAIM_WORDS))
+                return rng.choice((Acclaim("high"), Acclaim("low")))
             case "taste":
                 return OwnTaste()
             case _:  # a catalogue without years asks about topics instead
@@ -143,7 +123,7 @@ class Grammar:
     def _shape(self, split: Split, rng: Random) -> Pair:
         """One of the written shapes or, in training, as often one put together from a frame."""
         if split != "train" or rng.random() < 0.5:
-            return rng.choice(PAIRS[split])
+            return rng.choice(pairs("pairs", split))
         frame = rng.choice(FRAMES)
         before, after = rng.choice(BEFORE), rng.choice(AFTER)
         wish, refusal = (f"{before}{frame.sentence}{after}".replace("{w}", rng.choice(side)) for side in frame[1:])
@@ -155,13 +135,15 @@ class Grammar:
     def _but_not(self, wanted: Topic, refused: Topic, split: Split, rng: Random) -> str:
         a, b = self.name(wanted, split, rng), self.name(refused, split, rng)
         if rng.random() < 0.7:
-            return rng.choice(BUT_NOT[split]).format(a=a, b=b)
+            return rng.choice(phrasings("but_not", split)).format(a=a, b=b)
         sentences = [self._shape(split, rng).wish.format(x=a), self._shape(split, rng).refusal.format(x=b)]
         rng.shuffle(sentences)
         return rng.choice((", ", " and ", "; ")).join(sentences)
 
-    def _joined(self, joints: dict[Split, tuple[str, ...]], pair: Sequence[Topic], split: Split, rng: Random) -> str:
-        return rng.choice(joints[split]).format(a=self.name(pair[0], split, rng), b=self.name(pair[1], split, rng))
+    def _joined(self, joints: str, pair: Sequence[Topic], split: Split, rng: Random) -> str:
+        return rng.choice(phrasings(joints, split)).format(
+            a=self.name(pair[0], split, rng), b=self.name(pair[1], split, rng)
+        )
 
     def _two(self, rng: Random) -> tuple[Topic, Topic]:
         first = rng.choice(self.topics)

@@ -1,4 +1,5 @@
-from collections.abc import Mapping, Sequence
+import re
+from importlib.resources import files
 from random import Random
 
 import pytest
@@ -9,13 +10,14 @@ from ranker.catalogue import Catalogue, Item
 from ranker.errors import DataError
 from ranker.requests import CATEGORIES, Category, Grammar, Split
 from ranker.requests.frames import FRAMES
-from ranker.requests.shapes import BOTH, BUT_NOT, EITHER, PAIRS
+from ranker.requests.phrasings import pairs, phrasings
 from ranker.requests.spec import Acclaim, Era, OwnTaste, Popularity, Topic
-from ranker.requests.words import ACCLAIM_WORDS, POPULARITY_WORDS, TASTE_SENTENCES, TASTE_WORDS, topic_words
+from ranker.requests.words import topic_words
 from tests.unit.small_data import small_dataset
 
 GRAMMAR = Grammar(small_dataset().catalogue)
 SPLITS: tuple[Split, ...] = ("train", "dev", "heldout")
+FILES = {file.name.removesuffix(".txt") for file in files("ranker.requests.phrasings").joinpath("train").iterdir()}
 
 
 @given(st.sampled_from(CATEGORIES), st.sampled_from(SPLITS), st.integers())
@@ -56,24 +58,43 @@ def test_mirrored_requests_refuse_what_the_other_wants(category: Category, seed:
     assert not refusal.spec.wanted
 
 
-def test_no_phrasing_is_in_two_splits() -> None:
-    tables: list[Mapping[Split, Sequence[object]]] = [PAIRS, BUT_NOT, BOTH, EITHER, TASTE_SENTENCES]
-    for table in [*tables, *POPULARITY_WORDS.values(), *ACCLAIM_WORDS.values(), *TASTE_WORDS.values()]:
-        phrasings = [phrasing for split in SPLITS for phrasing in table[split]]
-        assert len(phrasings) == len(set(phrasings))
+def test_no_phrasing_is_twice_in_a_split_or_in_two() -> None:
+    for name in FILES - {"nouns"}:
+        sides = [side.casefold() for split in SPLITS for line in phrasings(name, split) for side in line.split("\t")]
+        assert len(sides) == len(set(sides)), name
 
 
 def test_held_out_shapes_cannot_be_put_together_from_frames() -> None:
     built = {frame.sentence.replace("{w}", word) for frame in FRAMES for word in (*frame.yes, *frame.no)}
     for split in ("dev", "heldout"):
-        assert not built & {side for pair in PAIRS[split] for side in pair}
+        assert not built & {side for pair in pairs("pairs", split) for side in pair}
 
 
-def test_every_shape_has_both_sides() -> None:
+@pytest.mark.parametrize(
+    ("names", "placeholders"),
+    [
+        (("pairs",), ("x",)),
+        (("but_not", "both", "either"), ("a", "b")),
+        (("decade",), ("d",)),
+        (("before", "since"), ("y",)),
+        (("taste_sentences", "nouns"), ()),
+    ],
+)
+def test_every_side_of_every_line_has_its_placeholders_once(
+    names: tuple[str, ...], placeholders: tuple[str, ...]
+) -> None:
+    for name in names:
+        for split in SPLITS:
+            for line in phrasings(name, split):
+                for side in line.split("\t"):
+                    assert sorted(re.findall(r"{(.*?)}", side)) == sorted(placeholders), line
+
+
+@pytest.mark.parametrize("name", ["pairs", "taste_sentences"])
+def test_every_shape_has_two_different_sides(name: str) -> None:
     for split in SPLITS:
-        for wish, refusal in PAIRS[split]:
+        for wish, refusal in pairs(name, split):
             assert wish != refusal
-            assert wish.count("{x}") == refusal.count("{x}") == 1
 
 
 def test_a_genre_of_another_platform_goes_by_its_own_name() -> None:
