@@ -30,13 +30,13 @@ def adherence(
     """Of the fused `order` (size,) of each list of a run; everything is in base order, and `by_score` (size,) is
     `order` at its best.
 
-    a = 1 / (1 + exp(-(slope · similarity + intercept))), and 0 where `similarity` (size,) is NaN: nothing is known of that
-    item. `slopes` has one for each list.
+    a = 1 / (1 + exp(-(slope · similarity + intercept))), and 0 where `similarity` (size,) is -inf: nothing is known of
+    that item. `slopes` has one for each list.
     """
     tops = _tops(order, by_score, spans)
-    falling = -np.array(slopes, np.float32)  # (lists,)
-    alignment = 1 / (1 + np.exp(similarity[tops] * falling - np.float32(intercept)))
-    alignment[alignment != alignment] = 0
+    scores = similarity[tops]
+    alignment = 1 / (1 + np.exp(scores * -np.array(slopes, np.float32) - np.float32(intercept)))
+    alignment[scores == -np.inf] = 0
     return _figures(alignment, tops[1], spans)
 
 
@@ -49,7 +49,7 @@ def judged_adherence(judgment: NDArray[np.float32], order: Order) -> Adherence:
 
 def _tops(order: Order, by_score: Order, spans: Spans) -> Order:
     """The first places of the base order, the fused one and the best one: (3, TOP, lists), the last place repeated."""
-    tops = np.minimum(_PLACES + spans.starts, spans.ends - 1)
+    tops = np.minimum(_PLACES + spans.starts, np.array(spans.ends) - 1)
     return np.array((tops, order[tops], by_score[tops]))
 
 
@@ -57,15 +57,15 @@ def _figures(alignment: NDArray[np.float32], fused_tops: Order, spans: Spans) ->
     """`alignment` is (3, TOP, lists), as `_tops` is; `fused_tops` (TOP, lists) is the second of them."""
     shares = _SHARES[:, [min(TOP, length) for length in spans.lengths]]  # (TOP, lists)
     # Added up place after place: the way in which `sum` adds depends on the shape, and so on how many lists there are.
-    base, fused, best = np.add.accumulate(alignment * shares, 1)[:, -1].astype(np.float64)  # (lists,) each
-    gain = (fused - base) / np.maximum(best - base, NO_HEADROOM)
-    overlap = (fused_tops < spans.starts + TOP).mean(0)
-    headroom = (best - base >= NO_HEADROOM).tolist()
-    rows = np.array((base, fused, best, gain, overlap)).round(4).T.tolist()
-    return [
-        Adherence(*row) if some else Adherence(*row[:3], None, row[4])
-        for row, some in zip(rows, headroom, strict=True)
-    ]
+    base, fused, best = np.add.accumulate(alignment * shares, 1)[:, -1].tolist()  # (lists,) each
+    kept = np.count_nonzero(fused_tops < np.array(spans.starts) + TOP, 0).tolist()
+    return list(map(_adherence, base, fused, best, kept))
+
+
+def _adherence(base: float, fused: float, best: float, kept: int) -> Adherence:
+    headroom = best - base
+    gain = round((fused - base) / headroom, 4) if headroom >= NO_HEADROOM else None
+    return Adherence(round(base, 4), round(fused, 4), round(best, 4), gain, kept / TOP)
 
 
 def kendall_tau(left: NDArray[np.intp], right: NDArray[np.intp]) -> float:

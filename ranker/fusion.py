@@ -1,19 +1,19 @@
 """Fuse the platform's order with the request's, for the lists of a run at once (see `ranker.ragged`).
 
 Everything here is in base order: entry i of a list is its item of base rank i, and ranks and orders are positions in the
-flat arrays. A fusion takes `base_scores` (size,) float64 descending in each list, `control_scores` (size,) float32 (NaN
-where an item has no vector), `ranks` (size,), which permutes the positions of each list, and each list's weight in 0..1;
+flat arrays. A fusion takes `base_scores` (size,) float64 descending in each list, `control_scores` (size,) float32 (-inf
+where nothing is known of an item), `ranks` (size,), which permutes the positions of each list, and each list's weight in 0..1;
 it returns the fused order (size,), best first. Ties go to the better base rank, weight 0 gives the base order and
 weight 1 the control order, exactly.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ranker.ragged import Order, Spans
+from ranker.ragged import Flags, Order, Spans
 
 Doubles = NDArray[np.float64]
 Fusion = Callable[[Doubles, NDArray[np.float32], Order, Sequence[float], Spans], Order]
@@ -24,14 +24,13 @@ RRF_K = 60
 """The constant of reciprocal rank fusion: Cormack, Clarke and Büttcher, SIGIR 2009."""
 
 
-def control_ranks(by_score: Order, control_scores: NDArray[np.float32], spans: Spans) -> Order:
+def control_ranks(by_score: Order, known: Flags | None, spans: Spans) -> Order:
     """Rank (size,) of each item on the control side; `by_score` (size,) is `spans.descending(control_scores)`.
 
-    Items without a score keep their base rank; the others share out the places that are left.
+    Items that are not `known` (None: all are) keep their base rank; the others share out the places that are left.
     """
     ranks = spans.positions.copy()
-    known = control_scores == control_scores
-    if known.all():
+    if known is None:
         ranks[by_score] = spans.positions
     else:
         ranks[by_score[known[by_score]]] = known.nonzero()[0]
@@ -44,43 +43,43 @@ def fuse_ranks(
     """Weighted rank interpolation (CTRL-Rec, section 3): ascending (1 - w) · base rank + w · control rank.
 
     In whole numbers, w being a multiple of 1e-6, so that ties are ties. That ranks are positions in the flat arrays adds
-    the same to all of a list.
+    the same to every item of a list.
     """
-    step = spans.spread([round(weight * WEIGHT_STEPS) for weight in weights], np.int64)
-    return spans.order(((WEIGHT_STEPS - step) * spans.positions + step * ranks) << spans.digits)
+    step = spans.spread([round(weight * WEIGHT_STEPS) for weight in weights])
+    return spans.order(spans.positions * ((WEIGHT_STEPS - step) * spans.radix + 1) + ranks * (step * spans.radix))
 
 
 def fuse_scores(
     base_scores: Doubles, control_scores: NDArray[np.float32], ranks: Order, weights: Sequence[float], spans: Spans
 ) -> Order:
     """Weighted interpolation of the scores, each mapped to 0..1 over its list; for comparison with `fuse_ranks`."""
+    known = control_scores > -np.inf
     base = _unit(base_scores, spans)
+    control = _unit(np.where(known, control_scores, np.nan).astype(np.float64), spans)
+    weight = spans.spread(weights)
     # An item without a vector has no opinion of the request's: its base score stands on both sides.
-    control = np.where(np.isnan(control_scores), base, _unit(control_scores.astype(np.float64), spans))
-    weight = spans.spread(weights, np.float64)
-    return _by_merit((1 - weight) * base + weight * control, weight, ranks, spans)
+    return _by_merit((1 - weight) * base + weight * np.where(known, control, base), weight, ranks, spans)
 
 
 def fuse_reciprocal(
     _base: Doubles, _control: NDArray[np.float32], ranks: Order, weights: Sequence[float], spans: Spans
 ) -> Order:
     """Weighted reciprocal rank fusion, (1 - w) / (60 + rank) + w / (60 + rank) with ranks from 1; for comparison."""
-    weight = spans.spread(weights, np.float64)
-    before = spans.spread(spans.starts, np.intp) - (RRF_K + 1)
+    weight, before = spans.spread(weights), spans.spread(spans.starts) - (RRF_K + 1)
     return _by_merit((1 - weight) / (spans.positions - before) + weight / (ranks - before), weight, ranks, spans)
 
 
-def _by_merit(merit: Doubles, weight: Doubles, ranks: Order, spans: Spans) -> Order:
+def _by_merit(merit: Doubles, weight: Any, ranks: Order, spans: Spans) -> Order:
     """Positions by descending `merit`, but exactly the base order where the weight is 0, the control order where 1."""
-    merit = np.where(weight == 0, -spans.positions, np.where(weight == 1, -ranks, merit))
-    return spans.descending(np.where(np.isnan(merit), -np.inf, merit))
+    merit = np.where(np.isnan(merit), -np.inf, merit)
+    return spans.descending(np.where(weight == 0, -spans.positions, np.where(weight == 1, -ranks, merit)))
 
 
 def _unit(scores: Doubles, spans: Spans) -> Doubles:
-    """Each list's scores mapped to 0..1, NaN staying NaN."""
-    low, high = (spans.spread(reduce(scores, spans.starts), np.float64) for reduce in (np.fmin.reduceat, np.fmax.reduceat))
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        return np.where(high > low, (scores - low) / (high - low), np.where(np.isnan(scores), np.nan, 0.0))
+    """Each list's scores mapped to 0..1; NaN is passed over and stays."""
+    low, high = (spans.spread(extreme.reduceat(scores, spans.starts)) for extreme in (np.fmin, np.fmax))
+    with np.errstate(all="ignore"):
+        return np.where(high > low, (scores - low) / (high - low), scores - scores)
 
 
 FUSIONS: dict[Method, Fusion] = {"rank": fuse_ranks, "score": fuse_scores, "rrf": fuse_reciprocal}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from itertools import chain
+from math import isfinite
 from typing import NamedTuple
 
 import numpy as np
@@ -85,38 +86,41 @@ def rank_run(run: Sequence[Asked], model: Model, *, lap: Lap = _no_lap) -> list[
     if refused := _misaligned(lists):
         return _without(refused, run, model, lap)
     spans = Spans([len(each.item_ids) for each in lists])  # all lists end to end, in flat arrays of (size,)
-    ids = list(chain.from_iterable([each.item_ids for each in lists]))
     scores = np.fromiter(chain.from_iterable([each.base_scores for each in lists]), np.float64, spans.size)
+    ids = lists[0].item_ids if len(lists) == 1 else list(chain.from_iterable([each.item_ids for each in lists]))
     rows = model.items.rows(ids)
-    if refused := _not_finite(scores, spans) or _repeating(lists, rows, spans):
-        return _without(refused, run, model, lap)
     base = spans.descending(scores)  # positions; from here on everything is in base order
     scores, rows = scores[base], rows[base]
-    unknown = spans.count(rows < 0)
+    unknown, repeated = _unknown_and_repeated(rows, spans)
+    if refused := _repeating(lists, repeated) | _not_finite(lists, scores, spans):
+        return _without(refused, run, model, lap)
     in_force = [_in_force(asked, model) for asked in run]
     weights = [_weight(each, steering, model) for each, (steering, _) in zip(lists, in_force, strict=True)]
     lap("control", len(run))
 
     steers = [
-        steering if none_of < length else None
-        for (steering, _), none_of, length in zip(in_force, unknown, spans.lengths, strict=True)
+        steering if missing < length else None
+        for (steering, _), missing, length in zip(in_force, unknown, spans.lengths, strict=True)
     ]
-    order, ranks, figures = spans.positions, spans.positions, [None] * len(run)
+    order, ranks, figures = spans.positions, spans.positions, None
     if steered := len(run) - steers.count(None):
-        similarity = model.items.scores_of_run(rows, [steer and steer.values for steer in steers], spans.slices)
+        requests = [steer.values if steer else None for steer in steers]
+        similarity = model.items.scores_of_run(rows, requests, spans.slices)
         lap("gather", steered)
+        known = None
+        if any(unknown) or steered < len(run):
+            similarity[rows < 0] = -np.inf
+            known = similarity > -np.inf
         by_score = spans.descending(similarity)
-        ranks = control_ranks(by_score, similarity, spans)
+        ranks = control_ranks(by_score, known, spans)
         order = FUSIONS[model.fusion](scores, similarity, ranks, weights, spans)
-        slopes = [model.slope * steer.scale if steer else 0.0 for steer in steers]
+        slopes = [model.slope * steer.scale if steer else 1.0 for steer in steers]
         figures = adherence(similarity, order, by_score, slopes, model.intercept, spans)
     lap("fuse", len(run))
 
     fused_ids = np.array(ids, object)[base[order]].tolist()
     answers: list[Ranking | BadEvent] = []
-    for each, (steering, why), steer, span, weight, missing, figure in zip(
-        lists, in_force, steers, spans.slices, weights, unknown, figures, strict=True
-    ):
+    for place, (each, (steering, why), steer, span) in enumerate(zip(lists, in_force, steers, spans.slices, strict=True)):
         top = span if each.top_k is None else slice(span.start, min(span.stop, span.start + each.top_k))
         answers.append(
             Ranking(
@@ -126,10 +130,10 @@ def rank_run(run: Sequence[Asked], model: Model, *, lap: Lap = _no_lap) -> list[
                 created_at=each.created_at,
                 bundle=model.bundle,
                 request_id=steering.request_id if steering else None,
-                weight=weight,
-                degraded=why or ("unknown_items" if missing else None),
-                unknown_items=missing,
-                adherence=figure if steer else None,
+                weight=weights[place],
+                degraded=why or ("unknown_items" if unknown[place] else None),
+                unknown_items=unknown[place],
+                adherence=figures[place] if figures and steer else None,
                 explain=_explanation(order[top], ranks if steer else None, span.start) if each.explain else None,
             )
         )
@@ -153,22 +157,27 @@ def _misaligned(lists: Sequence[CandidateList]) -> dict[int, BadEvent]:
     }
 
 
-def _not_finite(scores: NDArray[np.float64], spans: Spans) -> dict[int, BadEvent]:
-    finite = np.isfinite(scores)
-    if finite.all():
-        return {}
-    return {
-        place: BadEvent("schema", f"base_scores[{finite[span].argmin()}] is not finite")
-        for place, span in enumerate(spans.slices)
-        if not finite[span].all()
-    }
-
-
-def _repeating(lists: Sequence[CandidateList], rows: NDArray[np.intp], spans: Spans) -> dict[int, BadEvent]:
-    """Rows tell repeats more cheaply than ids do, but all unknown items have the same one."""
-    ordered = spans.sort(rows.copy())
+def _not_finite(lists: Sequence[CandidateList], scores: NDArray[np.float64], spans: Spans) -> dict[int, BadEvent]:
+    """In base order, what is not finite is at an end."""
     refused = {}
-    for place in spans.where(ordered[1:] == ordered[:-1]):
+    for place, (each, start, end) in enumerate(zip(lists, spans.starts, spans.ends, strict=True)):
+        if not (isfinite(scores[start]) and isfinite(scores[end - 1])):
+            finite = np.isfinite(each.base_scores)
+            refused[place] = BadEvent("schema", f"base_scores[{finite.argmin()}] is not finite")
+    return refused
+
+
+def _unknown_and_repeated(rows: NDArray[np.intp], spans: Spans) -> tuple[list[int], list[int]]:
+    """How many items of each list are unknown; and the lists that hold a row twice, be it that of the unknown ones."""
+    ordered = rows.astype(np.int32)
+    spans.sort(ordered)
+    unknown = [0 if ordered[span.start] >= 0 else int(ordered[span].searchsorted(0)) for span in spans.slices]
+    return unknown, spans.holding(ordered[1:] == ordered[:-1])
+
+
+def _repeating(lists: Sequence[CandidateList], suspects: list[int]) -> dict[int, BadEvent]:
+    refused = {}
+    for place in suspects:
         ids = lists[place].item_ids
         if repeats := len(ids) - len(set(ids)):
             refused[place] = BadEvent("schema", f"item_ids holds {repeats} repeated ids")

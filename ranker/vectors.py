@@ -102,7 +102,7 @@ class ItemVectors:
     def __len__(self) -> int:
         return len(self._index)
 
-    def rows(self, item_ids: Sequence[str]) -> NDArray[np.intp]:
+    def rows(self, item_ids: Sequence[str] | NDArray[np.object_]) -> NDArray[np.intp]:
         """Row of each item (n,), -1 where it has no vector."""
         return np.fromiter(map(self._index.get, item_ids, repeat(-1)), np.intp, len(item_ids))
 
@@ -123,7 +123,9 @@ class ItemVectors:
     def scores_of_run(
         self, rows: NDArray[np.intp], requests: Sequence[Floats | None], spans: Sequence[slice]
     ) -> Floats:
-        """The same for a run of lists, `rows[spans[i]]` for `requests[i]`; NaN where that is None or a row is -1.
+        """The same for a run of lists, `rows[spans[i]]` for `requests[i]`; -inf where that is None.
+
+        A row of -1 is allowed here, and its score means nothing.
 
         To gather a row costs as much as to go through four in order. So once a request has been used for a quarter as
         many rows as the catalogue has, its scores with all of the catalogue are kept, and looked up from then on.
@@ -131,15 +133,12 @@ class ItemVectors:
         scores = np.empty(len(rows), np.float32)
         for values, span, kept in zip(requests, spans, self._kept_scores(requests, spans), strict=True):
             if values is None:
-                scores[span] = np.nan
+                scores[span] = -np.inf
             elif kept is None:
                 scores[span] = self.scores(rows[span], values)
             else:
                 kept.take(rows[span], 0, scores[span], "clip")
                 self._score_late(rows[span], values, scores[span])
-        unknown = rows < 0
-        if unknown.any():
-            scores[unknown] = np.nan
         return scores
 
     def _score_late(self, rows: NDArray[np.intp], values: Floats, scores: Floats) -> None:
