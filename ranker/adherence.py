@@ -19,13 +19,18 @@ NO_HEADROOM = 0.02
 
 _PLACES = np.arange(TOP)[:, None]
 _DISCOUNTS = 1 / np.log2(_PLACES + 2)
-_SHARES = np.where(_PLACES < np.arange(TOP + 1), _DISCOUNTS, 0) / np.maximum(1, np.cumsum([0, *_DISCOUNTS[:, 0]]))
+_SHARES = np.where(np.arange(TOP + 1) > _PLACES, _DISCOUNTS, 0) / np.maximum(1, np.cumsum([0, *_DISCOUNTS[:, 0]]))
 _SHARES = _SHARES.astype(np.float32)
 """(TOP, TOP + 1): what each place counts, by the length of the list."""
 
 
 def adherence(
-    similarity: NDArray[np.float32], order: Order, by_score: Order, slopes: Sequence[float], intercept: float, spans: Spans
+    similarity: NDArray[np.float32],
+    order: Order,
+    by_score: Order,
+    slopes: Sequence[float],
+    intercept: float,
+    spans: Spans,
 ) -> list[Adherence]:
     """Of the fused `order` (size,) of each list of a run; everything is in base order, and `by_score` (size,) is
     `order` at its best.

@@ -35,7 +35,7 @@ class Spans:
     def __len__(self) -> int:
         return len(self.slices)
 
-    def spread(self, values: Sequence[Any]) -> Any:
+    def spread(self, values: Sequence[Any] | NDArray[Any]) -> Any:
         """Each list's number for each of its entries: (size,), or for a single list the number itself."""
         return values[0] if len(self) == 1 else np.repeat(values, self.lengths)
 

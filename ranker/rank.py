@@ -10,10 +10,13 @@ from numpy.typing import NDArray
 
 from ranker.adherence import adherence
 from ranker.errors import BadEvent
-from ranker.events import Adherence, CandidateList, Control, Degraded, Explanation, Ranking
+from ranker.events import CandidateList, Control, Degraded, Explanation, Ranking
 from ranker.fusion import FUSIONS, Method, control_ranks
 from ranker.ragged import Order, Spans
 from ranker.vectors import Floats, ItemVectors, Quantized
+
+TOGETHER = 32
+"""How many lists of a stream are worth ranking at a time; what more of them need falls out of the processor's caches."""
 
 
 class Model(NamedTuple):
@@ -83,6 +86,8 @@ def rank_run(run: Sequence[Asked], model: Model, *, lap: Lap = _no_lap) -> list[
     It is a BadEvent(schema) for a list that does not line up, repeats an item, or has scores that are not finite.
     """
     lists = [asked.candidates for asked in run]
+    if not lists:
+        return []
     if refused := _misaligned(lists):
         return _without(refused, run, model, lap)
     spans = Spans([len(each.item_ids) for each in lists])  # all lists end to end, in flat arrays of (size,)
@@ -120,7 +125,9 @@ def rank_run(run: Sequence[Asked], model: Model, *, lap: Lap = _no_lap) -> list[
 
     fused_ids = np.array(ids, object)[base[order]].tolist()
     answers: list[Ranking | BadEvent] = []
-    for place, (each, (steering, why), steer, span) in enumerate(zip(lists, in_force, steers, spans.slices, strict=True)):
+    for place, (each, (steering, why), steer, span) in enumerate(
+        zip(lists, in_force, steers, spans.slices, strict=True)
+    ):
         top = span if each.top_k is None else slice(span.start, min(span.stop, span.start + each.top_k))
         answers.append(
             Ranking(
@@ -140,12 +147,10 @@ def rank_run(run: Sequence[Asked], model: Model, *, lap: Lap = _no_lap) -> list[
     return answers
 
 
-def _without(
-    refused: dict[int, BadEvent], run: Sequence[Asked], model: Model, lap: Lap
-) -> list[Ranking | BadEvent]:
+def _without(refused: dict[int, BadEvent], run: Sequence[Asked], model: Model, lap: Lap) -> list[Ranking | BadEvent]:
     """Rank the others."""
     others = [asked for place, asked in enumerate(run) if place not in refused]
-    answers = iter(rank_run(others, model, lap=lap) if others else [])
+    answers = iter(rank_run(others, model, lap=lap))
     return [refused[place] if place in refused else next(answers) for place in range(len(run))]
 
 

@@ -159,7 +159,7 @@ class ItemVectors:
             products = np.stack([kept.values for kept in due.values()]) @ self._values.T  # (m, d) @ (d, n) -> (m, n)
             for kept, product in zip(due.values(), products, strict=True):
                 kept.scores = product * self._scales[: self._n]
-        return [kept and kept.scores for kept in of_run]
+        return [kept.scores if kept else None for kept in of_run]
 
     def _used(self, values: Floats, rows: int) -> "_Kept":
         kept = self._kept.setdefault(id(values), _Kept(values))
