@@ -54,16 +54,18 @@ def judged_adherence(judgment: NDArray[np.float32], order: Order) -> Adherence:
 
 def _tops(order: Order, by_score: Order, spans: Spans) -> Order:
     """The first places of the base order, the fused one and the best one: (3, TOP, lists), the last place repeated."""
-    tops = np.minimum(_PLACES + spans.starts, np.array(spans.ends) - 1)
+    tops = _PLACES + np.array(spans.starts)
+    if min(spans.lengths) < TOP:
+        tops = np.minimum(tops, np.array(spans.ends) - 1)
     return np.array((tops, order[tops], by_score[tops]))
 
 
 def _figures(alignment: NDArray[np.float32], fused_tops: Order, spans: Spans) -> list[Adherence]:
     """`alignment` is (3, TOP, lists), as `_tops` is; `fused_tops` (TOP, lists) is the second of them."""
-    shares = _SHARES[:, [min(TOP, length) for length in spans.lengths]]  # (TOP, lists)
+    weighted = alignment * _SHARES[:, [min(TOP, length) for length in spans.lengths]]
     # Added up place after place: the way in which `sum` adds depends on the shape, and so on how many lists there are.
-    base, fused, best = np.add.accumulate(alignment * shares, 1)[:, -1].tolist()  # (lists,) each
-    kept = np.count_nonzero(fused_tops < np.array(spans.starts) + TOP, 0).tolist()
+    base, fused, best = np.add.accumulate(weighted, 1)[:, -1].tolist()  # (lists,) each
+    kept = np.add.reduce(fused_tops < np.array(spans.starts) + TOP, 0, np.intp).tolist()
     return list(map(_adherence, base, fused, best, kept))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from itertools import chain
 from math import isfinite
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from ranker.fusion import FUSIONS, Method, control_ranks
 from ranker.ragged import Order, Spans
 from ranker.vectors import Floats, ItemVectors, Quantized
 
+T = TypeVar("T")
 TOGETHER = 32
 """How many lists of a stream are worth ranking at a time; what more of them need falls out of the processor's caches."""
 
@@ -91,8 +92,8 @@ def rank_run(run: Sequence[Asked], model: Model, *, lap: Lap = _no_lap) -> list[
     if refused := _misaligned(lists):
         return _without(refused, run, model, lap)
     spans = Spans([len(each.item_ids) for each in lists])  # all lists end to end, in flat arrays of (size,)
-    scores = np.fromiter(chain.from_iterable([each.base_scores for each in lists]), np.float64, spans.size)
-    ids = lists[0].item_ids if len(lists) == 1 else list(chain.from_iterable([each.item_ids for each in lists]))
+    ids = _end_to_end([each.item_ids for each in lists])
+    scores = np.fromiter(_end_to_end([each.base_scores for each in lists]), np.float64, spans.size)
     rows = model.items.rows(ids)
     base = spans.descending(scores)  # positions; from here on everything is in base order
     scores, rows = scores[base], rows[base]
@@ -145,6 +146,10 @@ def rank_run(run: Sequence[Asked], model: Model, *, lap: Lap = _no_lap) -> list[
             )
         )
     return answers
+
+
+def _end_to_end(lists: list[list[T]]) -> list[T]:
+    return lists[0] if len(lists) == 1 else list(chain.from_iterable(lists))
 
 
 def _without(refused: dict[int, BadEvent], run: Sequence[Asked], model: Model, lap: Lap) -> list[Ranking | BadEvent]:
