@@ -14,6 +14,8 @@ Order = NDArray[np.intp]
 Flags = NDArray[np.bool_]
 Scores = NDArray[np.float32] | NDArray[np.float64]
 
+MAX_ENTRIES = 1 << 20
+"""In all lists together: a key of `ranker.fusion` is a position, a weight of 20 binary digits and a position again."""
 BLOCK = 256
 """So many whole numbers numpy sorts in the processor's registers; for more of them, merging such blocks is faster."""
 _POSITIONS = np.arange(1 << 16)

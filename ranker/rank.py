@@ -12,7 +12,7 @@ from ranker.adherence import adherence
 from ranker.errors import BadEvent
 from ranker.events import CandidateList, Control, Degraded, Explanation, Ranking
 from ranker.fusion import FUSIONS, Method, control_ranks
-from ranker.ragged import Order, Spans
+from ranker.ragged import MAX_ENTRIES, Order, Spans
 from ranker.vectors import Floats, ItemVectors, Quantized
 
 T = TypeVar("T")
@@ -89,6 +89,9 @@ def rank_run(run: Sequence[Asked], model: Model, *, lap: Lap = _no_lap) -> list[
     lists = [asked.candidates for asked in run]
     if not lists:
         return []
+    if len(run) > 1 and sum(len(each.item_ids) for each in lists) > MAX_ENTRIES:
+        half = len(run) // 2
+        return rank_run(run[:half], model, lap=lap) + rank_run(run[half:], model, lap=lap)
     if refused := _misaligned(lists):
         return _without(refused, run, model, lap)
     spans = Spans([len(each.item_ids) for each in lists])  # all lists end to end, in flat arrays of (size,)

@@ -69,7 +69,7 @@ class ItemVectors:
                 f"item vectors of shape {values.shape}: need two axes and at most {MAX_DIMENSION} columns"
             )
         self._index = {item_id: row for row, item_id in enumerate(ids)}
-        self._values, self._scales, self._n = values, np.array(scales, np.float32), len(ids)
+        self._values, self._scales, self._n = np.asarray(values), np.array(scales, np.float32), len(ids)
         self._late = np.empty((0, values.shape[1]), np.float32)
         self._free: list[int] = []
         # One buffer for every gather: a fresh array of this size costs more in page faults than the copy itself.
