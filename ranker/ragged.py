@@ -16,8 +16,8 @@ Scores = NDArray[np.float32] | NDArray[np.float64]
 
 MAX_ENTRIES = 1 << 20
 """In all lists together: a key of `ranker.fusion` is a position, a weight of 20 binary digits and a position again."""
-BLOCK = 256
-"""So many whole numbers numpy sorts in the processor's registers; for more of them, merging such blocks is faster."""
+BLOCK = 2048
+"""So many bytes of whole numbers numpy sorts in the processor's registers; beyond, merging such blocks is faster."""
 _POSITIONS = np.arange(1 << 16)
 _POSITIONS.flags.writeable = False
 
@@ -53,14 +53,14 @@ class Spans:
 
     def sort(self, entries: NDArray[Any]) -> None:
         """Sort the entries of each list, in place. Where equal ones come to stand is not defined."""
+        block = BLOCK // entries.itemsize
         for span in self.slices:
-            part = entries[span]
-            if len(part) <= BLOCK:
-                part.sort()
+            if span.stop - span.start <= block:
+                entries[span].sort()
                 continue
-            for start in range(0, len(part), BLOCK):
-                part[start : start + BLOCK].sort()
-            part.sort(kind="stable")  # which merges what is sorted already
+            for start in range(span.start, span.stop, block):
+                entries[start : min(start + block, span.stop)].sort()
+            entries[span].sort(kind="stable")  # which merges what is sorted already
 
     def order(self, keys: NDArray[np.int64]) -> Order:
         """Positions (size,) by ascending key within each list. A key is a multiple of `radix` plus its own position, so
