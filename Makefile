@@ -23,8 +23,8 @@ lint: .venv/dev ## style
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 type: .venv/dev ## types
 	@$(BIN)/mypy
-bench: .venv/dev bundle ## one line a figure, and var/bench.json
-	@$(BIN)/python -m tests.bench
+bench: .venv/dev bundle ## one line a figure, and var/bench.json; fails where a bound is missed (BENCH=--no-bounds)
+	@$(BIN)/python -m tests.bench $(BENCH)
 lock: .venv/dev ## pin the newest versions that pyproject.toml allows
 	@PATH=$(BIN):$$PATH UV_FIND_LINKS="$(PIP_FIND_LINKS)" constraints/lock
 clean: ## remove the environment and everything that was made

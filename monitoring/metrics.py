@@ -40,7 +40,9 @@ class Metrics:
 
         end_to_end = histogram("end_to_end_duration_seconds", "Candidate list made to its ranking confirmed", SECONDS)
         self._end_to_end = end_to_end.labels()
-        stages = histogram("stage_duration_seconds", "Time per list and stage", SECONDS, stage=STAGES)
+        stages = histogram(
+            "stage_duration_seconds", "Time per list and stage (a batch's, shared out)", SECONDS, stage=STAGES
+        )
         self._stages = {stage: stages.labels(stage) for stage in STAGES}
         rankings = counter("rankings_total", "Candidate lists by what became of them", outcome=OUTCOMES)
         self._outcomes = {outcome: rankings.labels(outcome) for outcome in OUTCOMES}
@@ -98,9 +100,9 @@ class Metrics:
 
     def ranked(self, run: CandidateRun) -> None:
         """Count what was noted of a run of candidate lists that were consumed and ranked."""
-        for stage, seconds in run.stages.items():
-            if seconds:
-                self._stages[stage].observe_many(seconds)
+        for stage, batches in run.stages.items():
+            for seconds, lists in batches:
+                self._stages[stage].observe(seconds, lists)
         for outcome, count in run.outcomes.items():
             if count:
                 self._outcomes[outcome].inc(count)

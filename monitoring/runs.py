@@ -10,14 +10,16 @@ Outcome = Literal["controlled", "base_only", "degraded", "error"]
 
 
 class CandidateRun:
-    """Notes of one run. For each list: `start`, a `lap` as each stage ends, then `ranked` or `failed`."""
+    """Notes of one run. Lists are ranked several at a time: for each such batch `start`, a `lap` as each stage ends for
+    all of them, and then `ranked` or `failed` for each list."""
 
     __slots__ = ("_last", "created_at", "outcomes", "received_at", "sizes", "stages", "unknown_items")
 
     def __init__(self, received_at: float) -> None:
         """`received_at` is the wall clock, in seconds, when the run came in."""
         self.received_at = received_at
-        self.stages: dict[str, list[float]] = {stage: [] for stage in STAGES}
+        self.stages: dict[str, list[tuple[float, int]]] = {stage: [] for stage in STAGES}
+        """Seconds of one list, and of how many lists: what a batch took, shared out equally among its lists."""
         self.created_at: list[float] = []
         self.sizes: list[int] = []
         self.outcomes = dict.fromkeys(OUTCOMES, 0)
@@ -25,13 +27,14 @@ class CandidateRun:
         self._last = 0.0
 
     def start(self) -> None:
-        """A list begins; the first lap counts from here."""
+        """A batch begins; the first lap counts from here."""
         self._last = perf_counter()
 
-    def lap(self, stage: str) -> None:
-        """The stage ended now. Raises KeyError for what is not one of `STAGES`."""
+    def lap(self, stage: str, lists: int = 1) -> None:
+        """The stage ended now, for so many lists. Raises KeyError for what is not one of `STAGES`."""
         now = perf_counter()
-        self.stages[stage].append(now - self._last)
+        if lists:
+            self.stages[stage].append(((now - self._last) / lists, lists))
         self._last = now
 
     def ranked(self, created_at: float, size: int, unknown_items: int, outcome: Outcome) -> None:

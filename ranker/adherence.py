@@ -5,56 +5,74 @@ and Kekäläinen, TOIS 2002), and a the calibrated alignment of an item with the
 gain = (A(fused) - A(base)) / (A(best) - A(base)), `best` being the best order of the same list.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ranker.events import Adherence
-from ranker.fusion import RANKS, descending
+from ranker.ragged import Order, Spans
 
 TOP = 10
 NO_HEADROOM = 0.02
 """Below this A(best) - A(base) the list leaves nothing to gain, and a gain would be a ratio of noise."""
 
-_DISCOUNTS = 1 / np.log2(np.arange(2, TOP + 2))
-_SHARES = [(_DISCOUNTS[:k] / _DISCOUNTS[: max(k, 1)].sum()).astype(np.float32) for k in range(TOP + 1)]
+_PLACES = np.arange(TOP)[:, None]
+_DISCOUNTS = 1 / np.log2(_PLACES + 2)
+_SHARES = np.where(np.arange(TOP + 1) > _PLACES, _DISCOUNTS, 0) / np.maximum(1, np.cumsum([0, *_DISCOUNTS[:, 0]]))
+_SHARES = _SHARES.astype(np.float32)
+"""(TOP, TOP + 1): what each place counts, by the length of the list."""
 
 
 def adherence(
-    similarity: NDArray[np.float32], order: NDArray[np.intp], by_score: NDArray[np.intp], slope: float, intercept: float
-) -> Adherence:
-    """Of a fused `order` (n,); everything is in base order, and `by_score` (n,) is `order` at its best.
+    similarity: NDArray[np.float32],
+    order: Order,
+    by_score: Order,
+    slopes: Sequence[float],
+    intercept: float,
+    spans: Spans,
+) -> list[Adherence]:
+    """Of the fused `order` (size,) of each list of a run; everything is in base order, and `by_score` (size,) is
+    `order` at its best.
 
-    a = 1 / (1 + exp(-(slope · similarity + intercept))), and 0 where `similarity` (n,) is NaN: nothing is known of that
-    item.
+    a = 1 / (1 + exp(-(slope · similarity + intercept))), and 0 where `similarity` (size,) is -inf: nothing is known of
+    that item. `slopes` has one for each list.
     """
-    tops = _tops(order, by_score)
-    alignment = 1 / (1 + np.exp(similarity[tops] * np.float32(-slope) - np.float32(intercept)))
-    alignment[alignment != alignment] = 0
-    return _figures(alignment, order)
+    tops = _tops(order, by_score, spans)
+    scores = similarity[tops]
+    alignment = 1 / (1 + np.exp(scores * -np.array(slopes, np.float32) - np.float32(intercept)))
+    alignment[scores == -np.inf] = 0
+    return _figures(alignment, tops[1], spans)
 
 
-def judged_adherence(judgment: NDArray[np.float32], order: NDArray[np.intp]) -> Adherence:
-    """The same by a judge: `judgment` (n,) in 0..1 and `order` (n,) are in base order."""
-    return _figures(judgment[_tops(order, descending(judgment))], order)
+def judged_adherence(judgment: NDArray[np.float32], order: Order) -> Adherence:
+    """The same of one list by a judge: `judgment` (n,) in 0..1 and `order` (n,) are in base order."""
+    spans = Spans([len(order)])
+    tops = _tops(order, spans.descending(judgment), spans)
+    return _figures(judgment[tops], tops[1], spans)[0]
 
 
-def _tops(order: NDArray[np.intp], by_score: NDArray[np.intp]) -> NDArray[np.intp]:
-    """The first k places of the base order, the fused one and the best one: (3k,)."""
-    k = min(TOP, len(order))
-    return np.concatenate((RANKS[:k], order[:k], by_score[:k]))
+def _tops(order: Order, by_score: Order, spans: Spans) -> Order:
+    """The first places of the base order, the fused one and the best one: (3, TOP, lists), the last place repeated."""
+    tops = _PLACES + np.array(spans.starts)
+    if min(spans.lengths) < TOP:
+        tops = np.minimum(tops, np.array(spans.ends) - 1)
+    return np.array((tops, order[tops], by_score[tops]))
 
 
-def _figures(alignment: NDArray[np.float32], order: NDArray[np.intp]) -> Adherence:
-    k = len(alignment) // 3
-    base, fused, best = (alignment.reshape(3, k) @ _SHARES[k]).tolist()  # (3, k) @ (k,) -> (3,)
+def _figures(alignment: NDArray[np.float32], fused_tops: Order, spans: Spans) -> list[Adherence]:
+    """`alignment` is (3, TOP, lists), as `_tops` is; `fused_tops` (TOP, lists) is the second of them."""
+    weighted = alignment * _SHARES[:, [min(TOP, length) for length in spans.lengths]]
+    # Added up place after place: the way in which `sum` adds depends on the shape, and so on how many lists there are.
+    base, fused, best = np.add.accumulate(weighted, 1)[:, -1].tolist()  # (lists,) each
+    kept = np.add.reduce(fused_tops < np.array(spans.starts) + TOP, 0, np.intp).tolist()
+    return list(map(_adherence, base, fused, best, kept))
+
+
+def _adherence(base: float, fused: float, best: float, kept: int) -> Adherence:
     headroom = best - base
-    return Adherence(
-        base=round(base, 4),
-        fused=round(fused, 4),
-        best=round(best, 4),
-        gain=round((fused - base) / headroom, 4) if headroom >= NO_HEADROOM else None,
-        overlap=int(np.count_nonzero(order[:k] < k)) / k,
-    )
+    gain = round((fused - base) / headroom, 4) if headroom >= NO_HEADROOM else None
+    return Adherence(round(base, 4), round(fused, 4), round(best, 4), gain, kept / TOP)
 
 
 def kendall_tau(left: NDArray[np.intp], right: NDArray[np.intp]) -> float:

@@ -1,87 +1,85 @@
-"""Fuse the platform's order with the request's. Everything here is in base order: entry i is the item of base rank i.
+"""Fuse the platform's order with the request's, for the lists of a run at once (see `ranker.ragged`).
 
-A fusion takes `base_scores` (n,) float64 descending, `control_scores` (n,) float32 (NaN where an item has no vector),
-`control_ranks` (n,) intp, a permutation of 0..n-1, and a weight in 0..1; it returns the fused order (n,) intp, best first,
-as base ranks. Ties go to the better base rank, weight 0 gives the base order and weight 1 the control order, exactly.
+Everything here is in base order: entry i of a list is its item of base rank i, and ranks and orders are positions in the
+flat arrays. A fusion takes `base_scores` (size,) float64 descending in each list, `control_scores` (size,) float32 (-inf
+where nothing is known of an item), `ranks` (size,), which permutes the positions of each list, and each list's weight in 0..1;
+it returns the fused order (size,), best first. Ties go to the better base rank, weight 0 gives the base order and
+weight 1 the control order, exactly.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ranker.events import MAX_CANDIDATES
+from ranker.ragged import Flags, Order, Spans
 
-Order = NDArray[np.intp]
-Fusion = Callable[[NDArray[np.float64], NDArray[np.float32], Order, float], Order]
+Doubles = NDArray[np.float64]
+Fusion = Callable[[Doubles, NDArray[np.float32], Order, Sequence[float], Spans], Order]
 Method = Literal["rank", "score", "rrf"]
 
 WEIGHT_STEPS = 1_000_000
-RANKS = np.arange(MAX_CANDIDATES)
 RRF_K = 60
 """The constant of reciprocal rank fusion: Cormack, Clarke and Büttcher, SIGIR 2009."""
 
 
-def descending(scores: NDArray[np.floating[Any]]) -> Order:
-    """Positions (n,) by descending score, ties by position, NaN last."""
-    return (-scores).argsort(kind="stable")
+def control_ranks(by_score: Order, known: Flags | None, spans: Spans) -> Order:
+    """Rank (size,) of each item on the control side; `by_score` (size,) is `spans.descending(control_scores)`.
 
-
-def control_ranks(by_score: Order, known: NDArray[np.bool_] | None) -> Order:
-    """Rank (n,) of each item on the control side; `by_score` (n,) is `descending(control_scores)`.
-
-    Items that are not `known` keep their base rank; the known ones share out the places that are left.
+    Items that are not `known` (None: all are) keep their base rank; the others share out the places that are left.
     """
-    n = len(by_score)
+    ranks = spans.positions.copy()
     if known is None:
-        ranks = np.empty(n, np.intp)
-        ranks[by_score] = RANKS[:n]
+        ranks[by_score] = spans.positions
     else:
-        ranks = np.arange(n)
-        places = known.nonzero()[0]
-        ranks[by_score[: len(places)]] = places
+        ranks[by_score[known[by_score]]] = known.nonzero()[0]
     return ranks
 
 
-def fuse_ranks(_base: NDArray[np.float64], _control: NDArray[np.float32], control_ranks: Order, weight: float) -> Order:
+def fuse_ranks(
+    _base: Doubles, _control: NDArray[np.float32], ranks: Order, weights: Sequence[float], spans: Spans
+) -> Order:
     """Weighted rank interpolation (CTRL-Rec, section 3): ascending (1 - w) · base rank + w · control rank.
 
-    In whole numbers, w being a multiple of 1e-6, so that ties are ties; the base rank in the lowest digits settles them
-    and makes every key unique, so that sorting the keys alone yields the order.
+    In whole numbers, w being a multiple of 1e-6, so that ties are ties. That ranks are positions in the flat arrays adds
+    the same to every item of a list.
     """
-    n = len(control_ranks)
-    step = round(weight * WEIGHT_STEPS)
-    digits = 1 << n.bit_length()
-    keys = RANKS[:n] * ((WEIGHT_STEPS - step) * digits + 1) + control_ranks * (step * digits)
-    keys.sort()
-    return keys & (digits - 1)
+    step = spans.spread([round(weight * WEIGHT_STEPS) for weight in weights])
+    return spans.order(spans.positions * ((WEIGHT_STEPS - step) * spans.radix + 1) + ranks * (step * spans.radix))
 
 
 def fuse_scores(
-    base_scores: NDArray[np.float64], control_scores: NDArray[np.float32], ranks: Order, weight: float
+    base_scores: Doubles, control_scores: NDArray[np.float32], ranks: Order, weights: Sequence[float], spans: Spans
 ) -> Order:
-    """Weighted interpolation of the scores, each mapped to 0..1 over this list; for comparison with `fuse_ranks`."""
-    if weight in (0.0, 1.0):
-        return fuse_ranks(base_scores, control_scores, ranks, weight)
-    base = _unit(base_scores)
+    """Weighted interpolation of the scores, each mapped to 0..1 over its list; for comparison with `fuse_ranks`."""
+    known = control_scores > -np.inf
+    base = _unit(base_scores, spans)
+    control = _unit(np.where(known, control_scores, np.nan).astype(np.float64), spans)
+    weight = spans.spread(weights)
     # An item without a vector has no opinion of the request's: its base score stands on both sides.
-    control = np.where(np.isnan(control_scores), base, _unit(control_scores.astype(np.float64)))
-    return descending((1 - weight) * base + weight * control)
+    return _by_merit((1 - weight) * base + weight * np.where(known, control, base), weight, ranks, spans)
 
 
-def fuse_reciprocal(_base: NDArray[np.float64], _control: NDArray[np.float32], ranks: Order, weight: float) -> Order:
+def fuse_reciprocal(
+    _base: Doubles, _control: NDArray[np.float32], ranks: Order, weights: Sequence[float], spans: Spans
+) -> Order:
     """Weighted reciprocal rank fusion, (1 - w) / (60 + rank) + w / (60 + rank) with ranks from 1; for comparison."""
-    if weight in (0.0, 1.0):
-        return fuse_ranks(_base, _control, ranks, weight)
-    return descending((1 - weight) / (RRF_K + 1 + RANKS[: len(ranks)]) + weight / (RRF_K + 1 + ranks))
+    weight, before = spans.spread(weights), spans.spread(spans.starts) - (RRF_K + 1)
+    return _by_merit((1 - weight) / (spans.positions - before) + weight / (ranks - before), weight, ranks, spans)
 
 
-def _unit(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    if np.isnan(scores).all():
-        return scores
-    low, high = np.nanmin(scores), np.nanmax(scores)
-    return (scores - low) / (high - low) if high > low else np.zeros_like(scores)
+def _by_merit(merit: Doubles, weight: Any, ranks: Order, spans: Spans) -> Order:
+    """Positions by descending `merit`, but exactly the base order where the weight is 0, the control order where 1."""
+    merit = np.where(np.isnan(merit), -np.inf, merit)
+    return spans.descending(np.where(weight == 0, -spans.positions, np.where(weight == 1, -ranks, merit)))
+
+
+def _unit(scores: Doubles, spans: Spans) -> Doubles:
+    """Each list's scores mapped to 0..1; NaN is passed over and stays."""
+    low, high = (spans.spread(extreme.reduceat(scores, spans.starts)) for extreme in (np.fmin, np.fmax))
+    with np.errstate(all="ignore"):
+        return np.where(high > low, (scores - low) / (high - low), scores - scores)
 
 
 FUSIONS: dict[Method, Fusion] = {"rank": fuse_ranks, "score": fuse_scores, "rrf": fuse_reciprocal}

@@ -1,7 +1,9 @@
-"""The whole ranking story: a candidate list and the control in force become a ranking."""
+"""The whole ranking story: candidate lists and the controls in force become rankings, a run of lists at a time."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from itertools import chain
+from math import isfinite
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,8 +11,13 @@ from numpy.typing import NDArray
 from ranker.adherence import adherence
 from ranker.errors import BadEvent
 from ranker.events import CandidateList, Control, Degraded, Explanation, Ranking
-from ranker.fusion import FUSIONS, RANKS, Method, Order, control_ranks, descending
+from ranker.fusion import FUSIONS, Method, control_ranks
+from ranker.ragged import MAX_ENTRIES, Order, Spans
 from ranker.vectors import Floats, ItemVectors, Quantized
+
+T = TypeVar("T")
+TOGETHER = 32
+"""How many lists of a stream are worth ranking at a time; what more of them need falls out of the processor's caches."""
 
 
 class Model(NamedTuple):
@@ -43,7 +50,20 @@ class Steering(NamedTuple):
         return cls(control.request_id, control.bundle, values, control.scale, control.weight, control.expires_at)
 
 
-def _no_lap(_stage: str) -> None: ...
+class Asked(NamedTuple):
+    """One list to be ranked, and what steers it."""
+
+    candidates: CandidateList
+    steering: Steering | None
+    degraded: Degraded = "no_control"
+    """Why `steering` is missing."""
+
+
+def _no_lap(_stage: str, _lists: int) -> None: ...
+
+
+Lap = Callable[[str, int], None]
+"""Called with a stage's name as it ends, and for how many lists it was."""
 
 
 def rank(
@@ -52,93 +72,141 @@ def rank(
     model: Model,
     *,
     degraded: Degraded = "no_control",
-    lap: Callable[[str], None] = _no_lap,
+    lap: Lap = _no_lap,
 ) -> Ranking:
-    """Rank one list. `degraded` says why `steering` is missing; `lap` is called with each stage's name as it ends.
+    """Rank one list: a run of one. Raises BadEvent where `rank_run` returns it."""
+    (answer,) = rank_run([Asked(candidates, steering, degraded)], model, lap=lap)
+    if isinstance(answer, BadEvent):
+        raise answer
+    return answer
 
-    Raises BadEvent(schema) for lists that do not line up, repeated items, and scores that are not finite.
+
+def rank_run(run: Sequence[Asked], model: Model, *, lap: Lap = _no_lap) -> list[Ranking | BadEvent]:
+    """Rank a run of lists. What becomes of a list is the same, to the byte, whatever it is ranked beside.
+
+    It is a BadEvent(schema) for a list that does not line up, repeats an item, or has scores that are not finite.
     """
-    ids, n = candidates.item_ids, len(candidates.item_ids)
-    scores = _finite_scores(candidates)
-    base = descending(scores)  # (n,) positions; from here on everything is in base order
-    rows = model.items.rows(ids)[base]  # (n,)
-    unknown = int(np.count_nonzero(rows < 0))
-    _refuse_repeats(ids, rows, unknown, model)
-    steering, why = _in_force(steering, candidates, model, degraded)
-    weight = _weight(candidates, steering, model)
-    lap("control")
+    lists = [asked.candidates for asked in run]
+    if not lists:
+        return []
+    if len(run) > 1 and sum(len(each.item_ids) for each in lists) > MAX_ENTRIES:
+        half = len(run) // 2
+        return rank_run(run[:half], model, lap=lap) + rank_run(run[half:], model, lap=lap)
+    if refused := _misaligned(lists):
+        return _without(refused, run, model, lap)
+    spans = Spans([len(each.item_ids) for each in lists])  # all lists end to end, in flat arrays of (size,)
+    ids = _end_to_end([each.item_ids for each in lists])
+    scores = np.fromiter(_end_to_end([each.base_scores for each in lists]), np.float64, spans.size)
+    rows = model.items.rows(ids)
+    base = spans.descending(scores)  # positions; from here on everything is in base order
+    scores, rows = scores[base], rows[base]
+    unknown, repeated = _unknown_and_repeated(rows, spans)
+    if refused := _repeating(lists, repeated) | _not_finite(lists, scores, spans):
+        return _without(refused, run, model, lap)
+    in_force = [_in_force(asked, model) for asked in run]
+    weights = [_weight(each, steering, model) for each, (steering, _) in zip(lists, in_force, strict=True)]
+    lap("control", len(run))
 
-    if steering is None or unknown == n:
-        order, ranks, figures = RANKS[:n], None, None
-    else:
-        similarity, known = _similarity(rows, unknown, steering, model)
-        lap("gather")
-        by_score = descending(similarity)
-        ranks = control_ranks(by_score, known)
-        order = FUSIONS[model.fusion](scores[base], similarity, ranks, weight)
-        figures = adherence(similarity, order, by_score, model.slope * steering.scale, model.intercept)
-    lap("fuse")
+    steers = [
+        steering if missing < length else None
+        for (steering, _), missing, length in zip(in_force, unknown, spans.lengths, strict=True)
+    ]
+    order, ranks, figures = spans.positions, spans.positions, None
+    if steered := len(run) - steers.count(None):
+        requests = [steer.values if steer else None for steer in steers]
+        similarity = model.items.scores_of_run(rows, requests, spans.slices)
+        lap("gather", steered)
+        known = None
+        if any(unknown) or steered < len(run):
+            similarity[rows < 0] = -np.inf
+            known = similarity > -np.inf
+        by_score = spans.descending(similarity)
+        ranks = control_ranks(by_score, known, spans)
+        order = FUSIONS[model.fusion](scores, similarity, ranks, weights, spans)
+        slopes = [model.slope * steer.scale if steer else 1.0 for steer in steers]
+        figures = adherence(similarity, order, by_score, slopes, model.intercept, spans)
+    lap("fuse", len(run))
 
-    order = order[: candidates.top_k]
-    return Ranking(
-        event_id=candidates.event_id,
-        user_id=candidates.user_id,
-        item_ids=list(map(ids.__getitem__, base[order].tolist())),
-        created_at=candidates.created_at,
-        bundle=model.bundle,
-        request_id=steering.request_id if steering else None,
-        weight=weight,
-        degraded=why or ("unknown_items" if unknown else None),
-        unknown_items=unknown,
-        adherence=figures,
-        explain=_explanation(order, ranks) if candidates.explain else None,
-    )
+    fused_ids = np.array(ids, object)[base[order]].tolist()
+    answers: list[Ranking | BadEvent] = []
+    for place, (each, (steering, why), steer, span) in enumerate(
+        zip(lists, in_force, steers, spans.slices, strict=True)
+    ):
+        top = span if each.top_k is None else slice(span.start, min(span.stop, span.start + each.top_k))
+        answers.append(
+            Ranking(
+                event_id=each.event_id,
+                user_id=each.user_id,
+                item_ids=fused_ids[top],
+                created_at=each.created_at,
+                bundle=model.bundle,
+                request_id=steering.request_id if steering else None,
+                weight=weights[place],
+                degraded=why or ("unknown_items" if unknown[place] else None),
+                unknown_items=unknown[place],
+                adherence=figures[place] if figures and steer else None,
+                explain=_explanation(order[top], ranks if steer else None, span.start) if each.explain else None,
+            )
+        )
+    return answers
 
 
-def _finite_scores(candidates: CandidateList) -> NDArray[np.float64]:
-    n = len(candidates.item_ids)
-    if len(candidates.base_scores) != n:
-        raise BadEvent("schema", f"{n} item_ids but {len(candidates.base_scores)} base_scores")
-    scores = np.fromiter(candidates.base_scores, np.float64, n)
-    finite = np.isfinite(scores)
-    if not finite.all():
-        raise BadEvent("schema", f"base_scores[{finite.argmin()}] is not finite")
-    return scores
+def _end_to_end(lists: list[list[T]]) -> list[T]:
+    return lists[0] if len(lists) == 1 else list(chain.from_iterable(lists))
 
 
-def _refuse_repeats(ids: list[str], rows: NDArray[np.intp], unknown: int, model: Model) -> None:
-    """Rows tell repeats at a third of the cost of hashing ids, but all unknown items have the same one."""
-    if (unknown or model.items.repeated(rows)) and len(set(ids)) != len(ids):
-        raise BadEvent("schema", f"item_ids holds {len(ids) - len(set(ids))} repeated ids")
+def _without(refused: dict[int, BadEvent], run: Sequence[Asked], model: Model, lap: Lap) -> list[Ranking | BadEvent]:
+    """Rank the others."""
+    others = [asked for place, asked in enumerate(run) if place not in refused]
+    answers = iter(rank_run(others, model, lap=lap))
+    return [refused[place] if place in refused else next(answers) for place in range(len(run))]
 
 
-def _in_force(
-    steering: Steering | None, candidates: CandidateList, model: Model, degraded: Degraded
-) -> tuple[Steering | None, Degraded | None]:
+def _misaligned(lists: Sequence[CandidateList]) -> dict[int, BadEvent]:
+    return {
+        place: BadEvent("schema", f"{len(each.item_ids)} item_ids but {len(each.base_scores)} base_scores")
+        for place, each in enumerate(lists)
+        if len(each.item_ids) != len(each.base_scores)
+    }
+
+
+def _not_finite(lists: Sequence[CandidateList], scores: NDArray[np.float64], spans: Spans) -> dict[int, BadEvent]:
+    """In base order, what is not finite is at an end."""
+    refused = {}
+    for place, (each, start, end) in enumerate(zip(lists, spans.starts, spans.ends, strict=True)):
+        if not (isfinite(scores[start]) and isfinite(scores[end - 1])):
+            finite = np.isfinite(each.base_scores)
+            refused[place] = BadEvent("schema", f"base_scores[{finite.argmin()}] is not finite")
+    return refused
+
+
+def _unknown_and_repeated(rows: NDArray[np.intp], spans: Spans) -> tuple[list[int], list[int]]:
+    """How many items of each list are unknown; and the lists that hold a row twice, be it that of the unknown ones."""
+    ordered = rows.astype(np.int32)
+    spans.sort(ordered)
+    unknown = [0 if ordered[span.start] >= 0 else int(ordered[span].searchsorted(0)) for span in spans.slices]
+    return unknown, spans.holding(ordered[1:] == ordered[:-1])
+
+
+def _repeating(lists: Sequence[CandidateList], suspects: list[int]) -> dict[int, BadEvent]:
+    refused = {}
+    for place in suspects:
+        ids = lists[place].item_ids
+        if repeats := len(ids) - len(set(ids)):
+            refused[place] = BadEvent("schema", f"item_ids holds {repeats} repeated ids")
+    return refused
+
+
+def _in_force(asked: Asked, model: Model) -> tuple[Steering | None, Degraded | None]:
     """The control to apply, or None and why not. Expiry is by the list's own time, so that a replay agrees."""
+    steering = asked.steering
     if steering is None:
-        return None, degraded
+        return None, asked.degraded
     if steering.bundle != model.bundle:
         return None, "other_bundle"
-    if steering.expires_at is not None and steering.expires_at <= candidates.created_at:
+    if steering.expires_at is not None and steering.expires_at <= asked.candidates.created_at:
         return None, "control_expired"
     return steering, None
-
-
-def _similarity(
-    rows: NDArray[np.intp], unknown: int, steering: Steering, model: Model
-) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
-    """Scores (n,), NaN where unknown, and which are known (None for all)."""
-    if not unknown:
-        return model.items.scores(rows, steering.values), None
-    known = rows >= 0
-    similarity = np.full(len(rows), np.nan, np.float32)
-    similarity[known] = model.items.scores(rows[known], steering.values)
-    return similarity, known
-
-
-def _explanation(order: Order, ranks: Order | None) -> Explanation:
-    return Explanation(order.tolist(), None if ranks is None else ranks[order].tolist())
 
 
 def _weight(candidates: CandidateList, steering: Steering | None, model: Model) -> float:
@@ -148,3 +216,8 @@ def _weight(candidates: CandidateList, steering: Steering | None, model: Model) 
         if weight is not None:
             return weight
     return model.weight
+
+
+def _explanation(order: Order, ranks: Order | None, start: int) -> Explanation:
+    """Ranks count from 0 in each list."""
+    return Explanation((order - start).tolist(), None if ranks is None else (ranks[order] - start).tolist())

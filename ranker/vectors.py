@@ -6,6 +6,7 @@ the same bits in whatever order, batch or machine it is summed. The values are s
 the fast matrix routines read.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from itertools import repeat
 from pathlib import Path
@@ -20,6 +21,10 @@ from ranker.errors import BundleError
 Floats = NDArray[np.float32]
 MAX_DIMENSION = 2**24 // 127**2
 VECTORS, SCALES, IDS = "item_vectors.npy", "item_scales.npy", "item_ids.json"
+BLOCK = 256
+"""Rows that are gathered at a time: what the processor's second cache holds."""
+MAX_KEPT, MAX_KEPT_FOR = 64 << 20, 100_000
+"""Bytes of scores that `ItemVectors` keeps, and for how large a catalogue."""
 
 
 class Quantized(NamedTuple):
@@ -42,6 +47,16 @@ def quantize(vector: Floats) -> Quantized:
     return Quantized(np.rint(vector / scale).astype(np.int8).tobytes(), float(np.float32(scale)))
 
 
+class _Kept:
+    """A request, for how many rows it was used, and its scores with the whole bundle once that has become worth while."""
+
+    __slots__ = ("rows", "scores", "values")
+
+    def __init__(self, values: Floats) -> None:
+        self.values, self.rows = values, 0
+        self.scores: Floats | None = None
+
+
 class ItemVectors:
     """The vectors of the catalogue, read from a bundle without copying, and those of items that came after it."""
 
@@ -54,12 +69,14 @@ class ItemVectors:
                 f"item vectors of shape {values.shape}: need two axes and at most {MAX_DIMENSION} columns"
             )
         self._index = {item_id: row for row, item_id in enumerate(ids)}
-        self._values, self._scales, self._n = values, np.array(scales, np.float32), len(ids)
+        self._values, self._scales, self._n = np.asarray(values), np.array(scales, np.float32), len(ids)
         self._late = np.empty((0, values.shape[1]), np.float32)
         self._free: list[int] = []
-        self._seen = np.empty(len(ids), np.intp)
         # One buffer for every gather: a fresh array of this size costs more in page faults than the copy itself.
-        self._buffer = np.empty((256, values.shape[1]), np.float32)
+        self._buffer = np.empty((BLOCK, values.shape[1]), np.float32)
+        self._kept = OrderedDict[int, _Kept]()
+        """By the identity of the request's values; the one used last is the last."""
+        self._most_kept = MAX_KEPT // (4 * len(ids)) if 0 < len(ids) <= MAX_KEPT_FOR else 0
 
     @classmethod
     def load(cls, folder: Path) -> "ItemVectors":
@@ -85,29 +102,72 @@ class ItemVectors:
     def __len__(self) -> int:
         return len(self._index)
 
-    def rows(self, item_ids: Sequence[str]) -> NDArray[np.intp]:
+    def rows(self, item_ids: Sequence[str] | NDArray[np.object_]) -> NDArray[np.intp]:
         """Row of each item (n,), -1 where it has no vector."""
         return np.fromiter(map(self._index.get, item_ids, repeat(-1)), np.intp, len(item_ids))
-
-    def repeated(self, rows: NDArray[np.intp]) -> bool:
-        """Whether a row occurs twice in `rows` (n,), all >= 0."""
-        self._seen[rows] = places = np.arange(len(rows))
-        return not (self._seen[rows] == places).all()
 
     def scores(self, rows: NDArray[np.intp], values: Floats) -> Floats:
         """Dot product of a quantized request, (d,), with the items of `rows`, (n,), all >= 0: (n,) float32.
 
         Times the request's own scale this is the cosine; the order needs no such factor.
         """
-        n = len(rows)
-        if n > len(self._buffer):
-            self._buffer = np.empty((2 * n, self.dimension), np.float32)
-        gathered = self._buffer[:n]
-        self._values.take(rows, 0, gathered, "clip")  # (n, d)
-        if len(self._late) and (late := rows >= self._n).any():
-            gathered[late] = self._late[rows[late] - self._n]
-        products: Floats = gathered @ values  # (n, d) @ (d,) -> (n,)
-        return products * self._scales[rows]
+        products = np.empty(len(rows), np.float32)
+        for first in range(0, len(rows), BLOCK):
+            some = rows[first : first + BLOCK]
+            gathered = self._values.take(some, 0, self._buffer[: len(some)], "clip")  # (BLOCK, d)
+            np.matmul(gathered, values, products[first : first + BLOCK])  # (BLOCK, d) @ (d,) -> (BLOCK,)
+        products *= self._scales[rows]
+        self._score_late(rows, values, products)
+        return products
+
+    def scores_of_run(
+        self, rows: NDArray[np.intp], requests: Sequence[Floats | None], spans: Sequence[slice]
+    ) -> Floats:
+        """The same for a run of lists, `rows[spans[i]]` for `requests[i]`; -inf where that is None.
+
+        A row of -1 is allowed here, and its score means nothing.
+
+        To gather a row costs as much as to go through four in order. So once a request has been used for a quarter as
+        many rows as the catalogue has, its scores with all of the catalogue are kept, and looked up from then on.
+        """
+        scores = np.empty(len(rows), np.float32)
+        for values, span, kept in zip(requests, spans, self._kept_scores(requests, spans), strict=True):
+            if values is None:
+                scores[span] = -np.inf
+            elif kept is None:
+                scores[span] = self.scores(rows[span], values)
+            else:
+                kept.take(rows[span], 0, scores[span], "clip")
+                self._score_late(rows[span], values, scores[span])
+        return scores
+
+    def _score_late(self, rows: NDArray[np.intp], values: Floats, scores: Floats) -> None:
+        """Replace what `scores` has for late items: they may change."""
+        if len(self._late) and len(late := (rows >= self._n).nonzero()[0]):
+            scores[late] = (self._late[rows[late] - self._n] @ values) * self._scales[rows[late]]
+
+    def _kept_scores(self, requests: Sequence[Floats | None], spans: Sequence[slice]) -> list[Floats | None]:
+        """The scores (n,) that are kept for each request, which is used for so many rows more now."""
+        if not self._most_kept:
+            return [None] * len(requests)
+        of_run = [
+            None if values is None else self._used(values, span.stop - span.start)
+            for values, span in zip(requests, spans, strict=True)
+        ]
+        due = {id(kept): kept for kept in of_run if kept and kept.scores is None and kept.rows * 4 >= self._n}
+        if due:
+            products = np.stack([kept.values for kept in due.values()]) @ self._values.T  # (m, d) @ (d, n) -> (m, n)
+            for kept, product in zip(due.values(), products, strict=True):
+                kept.scores = product * self._scales[: self._n]
+        return [kept.scores if kept else None for kept in of_run]
+
+    def _used(self, values: Floats, rows: int) -> "_Kept":
+        kept = self._kept.setdefault(id(values), _Kept(values))
+        kept.rows += rows
+        self._kept.move_to_end(id(values))
+        if len(self._kept) > self._most_kept:
+            self._kept.popitem(last=False)
+        return kept
 
     def put(self, item_id: str, vector: Quantized) -> None:
         """Add an item, or replace its vector."""
@@ -120,7 +180,6 @@ class ItemVectors:
                 )
             if row == len(self._scales):
                 self._scales = np.append(self._scales, np.float32(0))
-                self._seen = np.append(self._seen, 0)
         self._late[row - self._n] = vector.floats()
         self._scales[row] = vector.scale
         self._index[item_id] = row

@@ -6,7 +6,7 @@ What goes wrong outside of events ends the process (see `streams.app`); the run 
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from time import perf_counter, time
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from monitoring.runs import CandidateRun, Outcome
 from ranker.embed import RequestEmbedder
 from ranker.errors import BadEvent
 from ranker.events import CandidateList, Degraded, Ranking
-from ranker.rank import Model, Steering, rank
+from ranker.rank import TOGETHER, Asked, Model, Steering, rank_run
 from streams.deadletters import dead_letter, headers_size
 from streams.outbox import Output
 from streams.sampling import Sampler
@@ -56,26 +56,60 @@ class Agents:
     async def rank_feed(self, run: Run) -> Handled:
         """Candidate lists → rankings."""
         notes = CandidateRun(time())
-        controls = self._controls.of(run.partition)
         outputs: list[Output] = []
-        for record in run.value:
-            notes.start()
-            try:
-                candidates = decode_candidates(self._checked(record))
-                notes.lap("decode")
-                steering, why = await self._steering(candidates, controls, notes)
-                ranking = rank(candidates, steering, self._model, degraded=why, lap=notes.lap)
-                payload = encode(ranking)
-            except Exception as error:  # noqa: BLE001  see the module's docstring
-                outputs.append(self._dead(record, error))
-                notes.failed()
-                continue
-            notes.lap("encode")
-            outputs.append(Output(self._rankings, run.partition, record.key, payload))
-            notes.ranked(candidates.created_at, len(candidates.item_ids), ranking.unknown_items, _outcome(ranking))
-            self._sampler.look(candidates, steering, ranking)
+        for first in range(0, len(run.value), TOGETHER):
+            outputs += await self._rank_some(run.value[first : first + TOGETHER], run.partition, notes)
         self._metrics.ranked(notes)
         return Handled(outputs, lambda waited: self._metrics.emitted(notes, time(), waited))
+
+    async def _rank_some(self, records: Sequence[Record], partition: int, notes: CandidateRun) -> list[Output]:
+        """A ranking or a dead letter for each record, in their order."""
+        controls = self._controls.of(partition)
+        lists: dict[int, CandidateList] = {}
+        asked: dict[int, Asked] = {}
+        outputs: dict[int, Output] = {}
+
+        def failed(place: int, error: Exception) -> None:
+            outputs[place] = self._dead(records[place], error)
+            notes.failed()
+
+        notes.start()
+        for place, record in enumerate(records):
+            try:
+                lists[place] = decode_candidates(self._checked(record))
+            except Exception as error:  # noqa: BLE001  see the module's docstring
+                failed(place, error)
+        notes.lap("decode", len(lists))
+        for place, candidates in lists.items():
+            try:
+                asked[place] = Asked(candidates, *await self._steering(candidates, controls, notes))
+            except Exception as error:  # noqa: BLE001
+                failed(place, error)
+        answers = self._ranked(list(asked.values()), notes)
+        encoded: list[tuple[Asked, Ranking]] = []
+        for (place, one), answer in zip(asked.items(), answers, strict=True):
+            try:
+                if isinstance(answer, Exception):
+                    raise answer
+                outputs[place] = Output(self._rankings, partition, records[place].key, encode(answer))
+                encoded.append((one, answer))
+            except Exception as error:  # noqa: BLE001
+                failed(place, error)
+        notes.lap("encode", len(encoded))
+        for one, ranking in encoded:
+            candidates = one.candidates
+            notes.ranked(candidates.created_at, len(candidates.item_ids), ranking.unknown_items, _outcome(ranking))
+            self._sampler.look(candidates, one.steering, ranking)
+        return [outputs[place] for place in range(len(records))]
+
+    def _ranked(self, run: Sequence[Asked], notes: CandidateRun) -> Sequence[Ranking | Exception]:
+        """Each list's ranking, or why there is none."""
+        try:
+            return rank_run(run, self._model, lap=notes.lap)
+        except Exception as error:  # noqa: BLE001  a bug that one list meets must not take the others with it
+            if len(run) == 1:
+                return [error]
+            return [answer for one in run for answer in self._ranked([one], notes)]
 
     async def _steering(
         self, candidates: CandidateList, controls: Mapping[str, Steering], notes: CandidateRun

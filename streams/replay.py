@@ -1,4 +1,4 @@
-"""Replay a log of events through the code that serves: the same decoders, towers, `rank()` and encoder as the agents.
+"""Replay a log of events through the code that serves: the same decoders, towers, `rank_run()` and encoder as the agents.
 
 A log is JSON Lines, oldest first, each `{"topic": "requests" | "candidates" | "items", "value": {...the event...}}`; an
 item is deleted by `{"topic": "items", "key": "<item_id>", "value": null}`. The same log, bundle and options give the
@@ -7,7 +7,7 @@ same bytes.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Literal
@@ -17,8 +17,8 @@ from msgspec import Struct
 
 from ranker.embed import RequestEmbedder, Towers
 from ranker.errors import BadEvent, DataError
-from ranker.events import Control, Ranking
-from ranker.rank import Model, Steering, rank
+from ranker.events import Ranking
+from ranker.rank import TOGETHER, Asked, Model, Steering, rank_run
 from ranker.vectors import Quantized
 from streams.standarderror import ClusteredMean
 from streams.wire import decode_candidates, decode_item, decode_request, encode
@@ -72,27 +72,58 @@ class Replay:
         """`weight`, if given, stands in for every weight that a list or a request names."""
         self._model, self._weight, self.max_event_bytes = model, weight, max_event_bytes
         self._embedder = RequestEmbedder(bundle)
-        self._controls: dict[str, Control] = {}
+        self._controls: dict[str, tuple[float, Steering]] = {}
+        """When the control in force was made, and what steers by it."""
         self.summary = Summary()
 
-    def apply(self, line: bytes) -> bytes | None:
-        """Apply one line; the ranking's JSON for a candidate list. Raises BadEvent for what the agents refuse."""
+    def answers(self, lines: Iterable[bytes | BadEvent]) -> Iterator[tuple[int, bytes | BadEvent]]:
+        """Go through lines, or what is wrong with them. Yields the number of each line, from 1, that holds a candidate
+        list, and its ranking's JSON; or of one that the agents would refuse, and why. In the order of the lines."""
+        waiting: list[tuple[int, Asked]] = []
+        for number, line in enumerate(lines, 1):
+            start = time.perf_counter()
+            try:
+                event, value = self._event(line)
+                if event.topic == "candidates":
+                    waiting.append((number, self._asked(value)))
+                    self.summary.ranking_seconds += time.perf_counter() - start
+                elif event.topic == "requests":
+                    self._request(value)
+                else:
+                    yield from self._ranked(waiting)  # with the items that there were
+                    self._item(event.key, value)
+            except BadEvent as error:
+                yield from self._ranked(waiting)
+                yield number, error
+                continue
+            if event.topic != "candidates":
+                self.summary.events[event.topic] += 1
+            elif len(waiting) == TOGETHER:
+                yield from self._ranked(waiting)
+        yield from self._ranked(waiting)
+
+    def _ranked(self, waiting: list[tuple[int, Asked]]) -> Iterator[tuple[int, bytes | BadEvent]]:
+        """Rank what waits, which then no longer does."""
         start = time.perf_counter()
+        answers = rank_run([asked for _, asked in waiting], self._model) if waiting else []
+        encoded = [answer if isinstance(answer, BadEvent) else encode(answer) for answer in answers]
+        self.summary.ranking_seconds += time.perf_counter() - start
+        numbers = [number for number, _ in waiting]
+        waiting.clear()
+        for number, answer, output in zip(numbers, answers, encoded, strict=True):
+            if isinstance(answer, Ranking):
+                self.summary.events["candidates"] += 1
+                self._note(answer)
+            yield number, output
+
+    def _event(self, line: bytes | BadEvent) -> tuple[LogLine, bytes]:
+        if isinstance(line, BadEvent):
+            raise line
         event = _log_line(line)
         value = bytes(event.value)
         if len(value) > self.max_event_bytes:
             raise BadEvent("too_large", f"{len(value)} bytes; at most {self.max_event_bytes} are read")
-        answer = None
-        match event.topic:
-            case "requests":
-                self._request(value)
-            case "items":
-                self._item(event.key, value)
-            case "candidates":
-                answer = self._candidates(value)
-                self.summary.ranking_seconds += time.perf_counter() - start
-        self.summary.events[event.topic] += 1
-        return answer
+        return event, value
 
     def _request(self, value: bytes) -> None:
         request = decode_request(value)
@@ -100,9 +131,9 @@ class Replay:
             self._controls.pop(request.user_id, None)
             return
         control = self._embedder.control(request)
-        former = self._controls.get(request.user_id)
-        if former is None or control.created_at >= former.created_at:
-            self._controls[request.user_id] = control
+        former, _ = self._controls.get(request.user_id, (control.created_at, None))
+        if control.created_at >= former:
+            self._controls[request.user_id] = control.created_at, Steering.of(control)
 
     def _item(self, key: str | None, value: bytes) -> None:
         if value == b"null":
@@ -113,19 +144,16 @@ class Replay:
         item = self._embedder.item_vector(decode_item(value))
         self._model.items.put(item.item_id, Quantized(item.vector, item.scale))
 
-    def _candidates(self, value: bytes) -> bytes:
+    def _asked(self, value: bytes) -> Asked:
         candidates = decode_candidates(value)
         if candidates.request is None:
-            control = self._controls.get(candidates.user_id)
-            steering = Steering.of(control) if control else None
+            _, steering = self._controls.get(candidates.user_id, (0.0, None))
         else:
             vector = self._embedder.quantized(candidates.request, candidates.context)
             steering = Steering(candidates.event_id, self._model.bundle, vector.floats(), vector.scale, None, None)
         if self._weight is not None:
             candidates = msgspec.structs.replace(candidates, weight=self._weight)
-        ranking = rank(candidates, steering, self._model)
-        self._note(ranking)
-        return encode(ranking)
+        return Asked(candidates, steering)
 
     def _note(self, ranking: Ranking) -> None:
         if ranking.degraded:
@@ -157,20 +185,15 @@ def replay_file(
             source = files.enter_context(log.open("rb"))
             target = files.enter_context(unfinished.open("wb"))
             skipped: IO[bytes] | None = None
-            for number, line in enumerate(_lines(source, max_line), 1):
-                try:
-                    answer = replay.apply(_complete(line, max_line))
-                except BadEvent as error:
-                    if strict:
-                        raise DataError(f"{log}:{number}: {error.reason}: {error}") from error
-                    replay.summary.bad[error.reason] += 1
-                    skipped = skipped or files.enter_context(bad_file.open("wb"))
-                    skipped.write(encode(BadLine(number, error.reason, str(error))) + b"\n")
-                else:
-                    if answer is not None:
-                        target.write(answer + b"\n")
-                if progress and number % EVERY == 0:
-                    progress(source.tell())
+            for number, answer in replay.answers(_lines(source, max_line, progress)):
+                if isinstance(answer, bytes):
+                    target.write(answer + b"\n")
+                    continue
+                if strict:
+                    raise DataError(f"{log}:{number}: {answer.reason}: {answer}") from answer
+                replay.summary.bad[answer.reason] += 1
+                skipped = skipped or files.enter_context(bad_file.open("wb"))
+                skipped.write(encode(BadLine(number, answer.reason, str(answer))) + b"\n")
         unfinished.replace(out)
     except OSError as error:
         raise DataError(f"{error.filename or out}: {error.strerror}") from error
@@ -191,19 +214,18 @@ def _log_line(line: bytes) -> LogLine:
         raise BadEvent("malformed", str(error)) from error
 
 
-def _lines(source: IO[bytes], max_line: int) -> Iterator[bytes]:
-    """Each line, cut off after `max_line` bytes and one, without its end."""
+def _lines(source: IO[bytes], max_line: int, progress: Callable[[int], object] | None) -> Iterator[bytes | BadEvent]:
+    """Each line without its end, a refusal for one of more than `max_line` bytes, which is not read into memory."""
+    read = 0
     while line := source.readline(max_line + 1):
         rest = line
         while not rest.endswith(b"\n") and (rest := source.readline(max_line)):
             pass
-        yield line.rstrip(b"\r\n")
-
-
-def _complete(line: bytes, max_line: int) -> bytes:
-    if len(line) > max_line:
-        raise BadEvent("too_large", f"more than {max_line} bytes")
-    return line
+        whole = line.rstrip(b"\r\n")
+        yield whole if len(whole) <= max_line else BadEvent("too_large", f"more than {max_line} bytes")
+        read += 1
+        if progress and read % EVERY == 0:
+            progress(source.tell())
 
 
 def _beside(out: Path, suffix: str) -> Path:

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 from time import perf_counter
 
-from ranker.rank import Model, Steering, rank
+from ranker.errors import BadEvent
+from ranker.rank import TOGETHER, Asked, Model, Steering, rank, rank_run
 from streams.wire import decode_candidates, encode
 from tests.bench.cores import on_core
 from tests.bench.figures import Bench, Bound, Figure
@@ -12,6 +13,7 @@ from tests.bench.timing import MICRO, by_turns, no_garbage_collection
 from tests.bench.workload import encoded_lists, item_ids, large_catalogue, load_bundle, steerings
 
 LISTS, REPEATS = 60, 20
+RUNS = 8
 LARGE = 50_000
 BOUND_500 = Bound("value", "at most", 150)
 
@@ -26,19 +28,45 @@ def figures(bench: Bench) -> Iterator[Figure]:
         for size in (200, 500):
             bounds = (BOUND_500,) if size == 500 else ()
             yield from _rank(f"rank.{size}", model, steering, encoded_lists(ids, size, LISTS), bounds)
+        yield _run(model, steering, encoded_lists(ids, 200, RUNS * TOGETHER))
         for size in (500, 5000):
             lists = encoded_lists(large_ids, size, LISTS)
             yield from _rank(f"rank.{size}-of-{LARGE // 1000}k", large, steering, lists)
 
 
 def ranker(model: Model, steering: dict[str, Steering]) -> Callable[[bytes], bytes]:
-    """Bytes to bytes, as every user of rank() does it."""
+    """Bytes to bytes, a list at a time."""
 
     def call(raw: bytes) -> bytes:
         candidates = decode_candidates(raw)
         return encode(rank(candidates, steering.get(candidates.user_id), model))
 
     return call
+
+
+def run_ranker(model: Model, steering: dict[str, Steering]) -> Callable[[Sequence[bytes]], list[bytes]]:
+    """Bytes to bytes, a run of lists at a time, as the worker and the replay do it."""
+
+    def call(run: Sequence[bytes]) -> list[bytes]:
+        lists = list(map(decode_candidates, run))
+        answers = rank_run([Asked(each, steering.get(each.user_id)) for each in lists], model)
+        if any(isinstance(answer, BadEvent) for answer in answers):
+            raise RuntimeError("a list was refused")
+        return list(map(encode, answers))
+
+    return call
+
+
+def _run(model: Model, steering: dict[str, Steering], lists: Sequence[bytes]) -> Figure:
+    runs = [lists[first : first + TOGETHER] for first in range(0, len(lists), TOGETHER)]
+    singly, together = ranker(model, steering), run_ranker(model, steering)
+    if [answer for run in runs for answer in together(run)] != list(map(singly, lists)):
+        raise RuntimeError("a run of lists was ranked otherwise than its lists")
+    whole, alone = by_turns([together, lambda run: list(map(singly, run))], runs, REPEATS)
+    to, each = "the same lists one by one", MICRO / TOGETHER
+    return Figure(
+        "rank.200.run", whole.median * each, "µs/list", whole.median / alone.median, to, (), whole.least * each
+    )
 
 
 def _rank(
@@ -69,7 +97,7 @@ def _stages(model: Model, steering: dict[str, Steering], lists: Sequence[bytes])
     seconds: dict[str, list[float]] = {}
     last = 0.0
 
-    def lap(stage: str) -> None:
+    def lap(stage: str, _lists: int = 1) -> None:
         nonlocal last
         now = perf_counter()
         seconds.setdefault(stage, []).append(now - last)

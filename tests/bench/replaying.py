@@ -6,11 +6,12 @@ from time import perf_counter
 import msgspec
 
 from ranker.events import ControlRequest
+from ranker.rank import TOGETHER
 from streams.replay import Replay, replay_file
 from streams.wire import encode
 from tests.bench.cores import on_core
 from tests.bench.figures import Bench, Figure
-from tests.bench.ranking import ranker
+from tests.bench.ranking import run_ranker
 from tests.bench.timing import no_garbage_collection
 from tests.bench.workload import MADE_AT, REQUESTS, USERS, encoded_lists, item_ids, load_bundle, steerings, user
 
@@ -27,19 +28,19 @@ def figures(bench: Bench) -> Iterator[Figure]:
             for value in values:
                 file.write(msgspec.json.encode({"topic": topic, "value": msgspec.Raw(value)}) + b"\n")
     model = bundle.model(0.5)
-    call, seconds = ranker(model, steering), []
+    call, seconds = run_ranker(model, steering), []
     with on_core(bench.cores.work), no_garbage_collection():
         for _ in range(REPEATS):
             start = perf_counter()
-            for raw in lists:
-                call(raw)
+            for first in range(0, LISTS, TOGETHER):
+                call(lists[first : first + TOGETHER])
             between = perf_counter()
             summary = replay_file(Replay(bundle, model), log, out)
             seconds.append((perf_counter() - between, between - start))
             if summary.events["candidates"] != LISTS:
                 raise RuntimeError(f"the replay answered {summary.events['candidates']} of {LISTS} lists")
     whole, bare = map(min, zip(*seconds, strict=True))
-    yield Figure("replay", LISTS / whole, "lists/s", bare / whole, "rank() from bytes to bytes alone")
+    yield Figure("replay", LISTS / whole, "lists/s", bare / whole, "ranking from bytes to bytes alone")
 
 
 def _requests() -> Iterator[bytes]:

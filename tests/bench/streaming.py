@@ -1,14 +1,14 @@
 """The worker as a process, through a broker."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from statistics import median
 from typing import NamedTuple
 
 import msgspec
 
-from ranker.events import CandidateList, Ranking
+from ranker.events import CandidateList
 from streams.settings import Settings
 from streams.topics import ensure_topics
 from streams.wire import decode_ranking, encode
@@ -118,6 +118,8 @@ def _throughput(contender: Contender, reader: Arrivals) -> Throughput:
         seconds, spent = time.perf_counter() - start, cpu_seconds(contender.pid) - before
     finally:
         contender.stop()
+    if first == LISTS:
+        raise RuntimeError(f"all {LISTS} rankings came at once: too few to tell a rate from")
     values += reader.take(1.0)
     rankings = frozenset(values)
     if len(values) != LISTS or len(rankings) != LISTS or b'"degraded":null' not in values[0]:
@@ -152,9 +154,16 @@ def _latency(
             arrived += ((time.time(), value) for value in values)
     finally:
         contender.stop()
-    answers: list[tuple[float, Ranking]] = [(at, decode_ranking(value)) for at, value in arrived]
-    waits = sorted(at - ranking.created_at for at, ranking in answers if ranking.created_at > start + WARM_UP)
-    return Latency(waits[len(waits) // 2], waits[len(waits) * 99 // 100])
+    answers = [(at, decode_ranking(value).created_at) for at, value in arrived]
+    return latency([at - created_at for at, created_at in answers if created_at > start + WARM_UP])
+
+
+def latency(waits: Iterable[float]) -> Latency:
+    """Raises RuntimeError where there is nothing to tell it from."""
+    ordered = sorted(waits)
+    if not ordered:
+        raise RuntimeError(f"no list was made after the {WARM_UP:.0f} s of warm-up, so there is no latency to tell")
+    return Latency(ordered[len(ordered) // 2], ordered[len(ordered) * 99 // 100])
 
 
 def _now(event: CandidateList, number: int) -> bytes:

@@ -1,13 +1,16 @@
 import math
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from tests.bench import __main__ as bench
 from tests.bench.__main__ import GROUPS, report, run
 from tests.bench.cores import Cores
 from tests.bench.figures import Bench, Bound, Figure
+from tests.bench.streaming import Latency, latency
 
 BENCH = Bench(Path("bundle"), Path("folder"), Cores(None, None))
 
@@ -21,7 +24,7 @@ def fake(_bench: Bench) -> Iterator[Figure]:
 
 
 def test_one_line_a_figure(capsys: pytest.CaptureFixture[str]) -> None:
-    run([fake], BENCH)
+    assert run(["fake"], BENCH, {"fake": fake})[1] == []
     assert [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()] == [
         "fast 120 µs 2.50 × bare (least 99) [at most 150 µs: ok]",
         "slow 4,000 lists/s 0.80 × peer [at least 5,000 lists/s: MISSED] [at least 1 ×: MISSED]",
@@ -31,7 +34,7 @@ def test_one_line_a_figure(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_same_as_json() -> None:
     figures = list(fake(BENCH))
-    content = msgspec.json.decode(msgspec.json.encode(report(figures)))
+    content = msgspec.json.decode(msgspec.json.encode(report(figures, [])))
     assert content["missed"] == ["slow"]
     assert msgspec.convert(content["figures"], list[Figure]) == figures
 
@@ -44,3 +47,42 @@ def test_a_ratio_that_could_not_be_measured_misses_its_bound() -> None:
 
 def test_every_group_says_what_it_measures() -> None:
     assert all(group.__doc__ for group in GROUPS.values())
+
+
+def test_what_fails_does_not_stop_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    def broken(_bench: Bench) -> Iterator[Figure]:
+        yield Figure("first", 1.0, "s")
+        raise RuntimeError("too busy")
+
+    figures, failed = run(["broken", "fake"], BENCH, {"broken": broken, "fake": fake})
+    assert ([figure.name for figure in figures], failed) == (["first", "fast", "slow", "plain"], ["broken"])
+    assert "FAILED: too busy" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("group", "options", "status"),
+    [("slow", [], 1), ("slow", ["--no-bounds"], 0), ("good", [], 0), ("broken", ["--no-bounds"], 1)],
+)
+def test_a_missed_bound_shows_in_the_exit_status(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, group: str, options: list[str], status: int
+) -> None:
+    def good(_bench: Bench) -> Iterator[Figure]:
+        yield Figure("x", 1.0, "s", bounds=(Bound("value", "at most", 2),))
+
+    def broken(bench: Bench) -> Iterator[Figure]:
+        yield from fake(bench)
+        raise RuntimeError("too busy")
+
+    for name, function in (("slow", fake), ("good", good), ("broken", broken)):
+        monkeypatch.setitem(bench.GROUPS, name, function)
+    monkeypatch.setattr(sys, "argv", ["bench", group, *options, "--json", str(tmp_path / "bench.json")])
+    with pytest.raises(SystemExit) as ended:
+        bench.main()
+    assert int(ended.value.code or 0) == status
+    assert (tmp_path / "bench.json").exists()
+
+
+def test_latency_is_told_from_what_was_counted_or_not_at_all() -> None:
+    assert latency([0.3, 0.1, 0.2]) == Latency(0.2, 0.3)
+    with pytest.raises(RuntimeError, match="no list was made after"):
+        latency([])

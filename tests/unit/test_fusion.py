@@ -5,19 +5,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ranker.fusion import FUSIONS, control_ranks, descending, fuse_ranks, fuse_reciprocal, fuse_scores
+from ranker import fusion
+from ranker.fusion import FUSIONS, Fusion
+from ranker.ragged import Order, Spans
 
 NOTHING, NO_SCORES = np.empty(0), np.empty(0, np.float32)
 
 
+def descending(scores: np.ndarray) -> Order:
+    return Spans([len(scores)]).descending(scores)
+
+
+def control_ranks(by_score: Order, known: np.ndarray | None) -> Order:
+    return fusion.control_ranks(by_score, known, Spans([len(by_score)]))
+
+
+def fused(fuse: Fusion, base: np.ndarray, control: np.ndarray, ranks: Order, weight: float) -> list[int]:
+    """Of a single list."""
+    return fuse(base, control, ranks, [weight], Spans([len(ranks)])).tolist()  # type: ignore[no-any-return]
+
+
 @st.composite
 def lists(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Base scores descending, control scores with ties and NaN for unknown items, and which items are known."""
+    """Base scores descending, control scores with ties and -inf for unknown items, and which items are known."""
     n = draw(st.integers(1, 40))
     base = sorted(draw(st.lists(st.integers(-5, 5), min_size=n, max_size=n)), reverse=True)
     control = draw(st.lists(st.integers(-3, 3), min_size=n, max_size=n))
     known = draw(st.lists(st.booleans(), min_size=n, max_size=n))
-    return np.array(base, float), np.where(known, np.array(control, np.float32), np.float32(np.nan)), np.array(known)
+    return np.array(base, float), np.where(known, np.array(control, np.float32), np.float32(-np.inf)), np.array(known)
 
 
 def test_descending_breaks_ties_by_place_in_the_list() -> None:
@@ -29,28 +44,28 @@ def test_control_ranks_by_hand() -> None:
 
 
 def test_unknown_items_keep_their_place_and_the_others_share_the_rest() -> None:
-    scores = np.array([0.1, np.nan, 0.9, 0.5], np.float32)
-    assert control_ranks(descending(scores), ~np.isnan(scores)).tolist() == [3, 1, 0, 2]
+    scores = np.array([0.1, -np.inf, 0.9, 0.5], np.float32)
+    assert control_ranks(descending(scores), np.isfinite(scores)).tolist() == [3, 1, 0, 2]
 
 
 def test_fuse_ranks_by_hand() -> None:
     # Item: base rank, control rank, (1 - w) · base + w · control with w = 0.25.
     # 0: 0, 3 → 0.75;  1: 1, 0 → 0.75;  2: 2, 2 → 2;  3: 3, 1 → 2.5.  The tie of 0 and 1 goes to the better base rank.
-    assert fuse_ranks(NOTHING, NO_SCORES, np.array([3, 0, 2, 1]), 0.25).tolist() == [0, 1, 2, 3]
-    assert fuse_ranks(NOTHING, NO_SCORES, np.array([3, 0, 2, 1]), 0.26).tolist() == [1, 0, 2, 3]
+    assert fused(fusion.fuse_ranks, NOTHING, NO_SCORES, np.array([3, 0, 2, 1]), 0.25) == [0, 1, 2, 3]
+    assert fused(fusion.fuse_ranks, NOTHING, NO_SCORES, np.array([3, 0, 2, 1]), 0.26) == [1, 0, 2, 3]
 
 
 def test_reciprocal_by_hand() -> None:
     ranks, w = [3, 0, 2, 1], 0.5
-    fused = [(1 - w) / (60 + 1 + base) + w / (60 + 1 + rank) for base, rank in enumerate(ranks)]
-    expected = sorted(range(4), key=lambda item: -fused[item])
-    assert fuse_reciprocal(NOTHING, NO_SCORES, np.array(ranks), w).tolist() == expected
+    merit = [(1 - w) / (60 + 1 + base) + w / (60 + 1 + rank) for base, rank in enumerate(ranks)]
+    expected = sorted(range(4), key=lambda item: -merit[item])
+    assert fused(fusion.fuse_reciprocal, NOTHING, NO_SCORES, np.array(ranks), w) == expected
 
 
 def test_score_fusion_by_hand() -> None:
     base, control = np.array([10.0, 9.0, 0.0]), np.array([0.0, 0.5, 1.0], np.float32)
     # Unit scores: base 1, 0.9, 0; control 0, 0.5, 1; at w = 0.4: 0.6, 0.74, 0.4.
-    assert fuse_scores(base, control, np.array([2, 1, 0]), 0.4).tolist() == [1, 0, 2]
+    assert fused(fusion.fuse_scores, base, control, np.array([2, 1, 0]), 0.4) == [1, 0, 2]
 
 
 @given(lists(), st.integers(0, 1_000_000))
@@ -59,7 +74,7 @@ def test_rank_fusion_is_the_exact_sort_of_exact_fractions(lists: tuple[np.ndarra
     ranks = control_ranks(descending(control), known)
     weight = Fraction(millionths, 1_000_000)
     expected = sorted(range(len(base)), key=lambda item: ((1 - weight) * item + weight * int(ranks[item]), item))
-    assert fuse_ranks(base, control, ranks, millionths / 1_000_000).tolist() == expected
+    assert fused(fusion.fuse_ranks, base, control, ranks, millionths / 1_000_000) == expected
 
 
 @pytest.mark.parametrize("method", FUSIONS)
@@ -71,9 +86,9 @@ def test_every_fusion_is_a_permutation_with_exact_ends(
     ranks = control_ranks(descending(control), known)
     fuse = FUSIONS[method]  # type: ignore[index]
     n = len(base)
-    assert sorted(fuse(base, control, ranks, weight).tolist()) == list(range(n))
-    assert fuse(base, control, ranks, 0.0).tolist() == list(range(n))
-    assert ranks[fuse(base, control, ranks, 1.0)].tolist() == list(range(n))
+    assert sorted(fused(fuse, base, control, ranks, weight)) == list(range(n))
+    assert fused(fuse, base, control, ranks, 0.0) == list(range(n))
+    assert ranks[fused(fuse, base, control, ranks, 1.0)].tolist() == list(range(n))
 
 
 @given(lists())

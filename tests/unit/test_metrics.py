@@ -31,12 +31,15 @@ def scrape() -> Scrape:
 
 
 def run_of(*created_at: float, received_at: float = 1000.0) -> CandidateRun:
+    """Two of the lists are ranked at a time."""
     run = CandidateRun(received_at)
-    for moment in created_at:
+    for first in range(0, len(created_at), 2):
+        batch = created_at[first : first + 2]
         run.start()
         for stage in ("decode", "control", "gather", "fuse", "encode"):
-            run.lap(stage)
-        run.ranked(moment, 200, 3, "controlled")
+            run.lap(stage, len(batch))
+        for moment in batch:
+            run.ranked(moment, 200, 3, "controlled")
     return run
 
 
@@ -100,10 +103,26 @@ def test_laps_add_up_to_the_time_that_passed() -> None:
     began = time.perf_counter()
     run.start()
     for stage in STAGES:
-        run.lap(stage)
-    assert 0 < sum(seconds[0] for seconds in run.stages.values()) <= time.perf_counter() - began
+        run.lap(stage, 3)
+    spent = sum(seconds * lists for batches in run.stages.values() for seconds, lists in batches)
+    assert 0 < spent <= time.perf_counter() - began
     with pytest.raises(KeyError):
         run.lap("lunch")
+
+
+def test_a_batch_s_time_is_shared_out_among_its_lists(scrape: Scrape) -> None:
+    run = CandidateRun(0.0)
+    run.start()
+    time.sleep(0.03)
+    run.lap("fuse", 10)
+    run.lap("encode", 0)  # no list came that far
+    scrape.metrics.ranked(run)
+    assert scrape("stage_duration_seconds_count", stage="fuse") == 10
+    assert scrape("stage_duration_seconds_count", stage="encode") == 0
+    assert scrape("stage_duration_seconds_bucket", stage="fuse", le="0.0025") == 0  # about 3 ms each
+    total = scrape("stage_duration_seconds_sum", stage="fuse")
+    assert total is not None
+    assert total >= 0.03
 
 
 @pytest.mark.parametrize(

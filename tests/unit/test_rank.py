@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ranker.adherence import adherence, kendall_tau
+from ranker import adherence as figures_of
+from ranker.adherence import kendall_tau
 from ranker.errors import BadEvent
-from ranker.events import CandidateList
+from ranker.events import Adherence, CandidateList
+from ranker.ragged import Spans
 from ranker.rank import Model, Steering, rank
 from ranker.vectors import ItemVectors, quantize
 
@@ -119,32 +121,38 @@ def test_invariants(ids: list[str], weight: float, seed: int) -> None:
         assert figures["fused"] == figures["base"]
 
 
+def adherence(similarity: list[float], order: list[int], by_score: list[int]) -> Adherence:
+    """Of a single list, with slope 1 and intercept 0."""
+    spans = Spans([len(order)])
+    arrays = (np.array(similarity, np.float32), np.array(order), np.array(by_score))
+    return figures_of.adherence(*arrays, [1.0], 0.0, spans)[0]
+
+
 def test_adherence_by_hand() -> None:
     # Discounts 1, 1/log2(3), 1/2. Base order 0, 1, 0.5; fused order by index 2, 0, 1: 0.5, 0, 1; best 1, 0.5, 0.
     w = [1.0, 1 / np.log2(3), 0.5]
     base, fused, best = (
         sum(a * b for a, b in zip(w, x, strict=True)) / sum(w) for x in ([0, 1, 0.5], [0.5, 0, 1], [1, 0.5, 0])
     )
-    logits = np.array([-np.inf, np.inf, 0], np.float32)
-    figures = adherence(logits, np.array([2, 0, 1]), np.array([1, 2, 0]), 1.0, 0.0)
+    figures = adherence([-np.inf, np.inf, 0], [2, 0, 1], [1, 2, 0])
     assert (figures.base, figures.fused, figures.best) == pytest.approx((base, fused, best), abs=1e-4)
     assert figures.gain == pytest.approx((fused - base) / (best - base), abs=1e-4)
     assert figures.overlap == 1.0
 
 
 def test_no_headroom_gives_no_gain() -> None:
-    assert adherence(np.array([0.5, 0.51], np.float32), np.array([1, 0]), np.array([1, 0]), 1.0, 0.0).gain is None
+    assert adherence([0.5, 0.51], [1, 0], [1, 0]).gain is None
 
 
 def test_an_item_of_which_nothing_is_known_is_aligned_with_nothing() -> None:
-    figures = adherence(np.array([np.nan, 50.0], np.float32), np.array([1, 0]), np.array([1, 0]), 1.0, 0.0)
+    figures = adherence([-np.inf, 50.0], [1, 0], [1, 0])
     assert figures.base == pytest.approx((1 / np.log2(3)) / (1 + 1 / np.log2(3)), abs=1e-4)
     assert (figures.fused, figures.gain) == (figures.best, 1.0)
 
 
 def test_overlap_counts_the_base_top_that_stayed() -> None:
-    order = np.concatenate([np.arange(5, 20), np.arange(5)])  # places 5..9 of the base top ten stay in the top ten
-    assert adherence(np.linspace(0, 1, 20, dtype=np.float32), order, order, 1.0, 0.0).overlap == 0.5
+    order = [*range(5, 20), *range(5)]  # places 5..9 of the base top ten stay in the top ten
+    assert adherence(np.linspace(0, 1, 20).tolist(), order, order).overlap == 0.5
 
 
 def test_kendall_tau_by_hand() -> None:

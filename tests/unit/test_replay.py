@@ -1,6 +1,7 @@
 import json
 import math
 import statistics
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ranker.embed import RequestEmbedder
-from ranker.errors import DataError
+from ranker.errors import BadEvent, DataError
 from ranker.events import CandidateList, ControlRequest, ItemUpsert
-from ranker.rank import Steering, rank
+from ranker.rank import TOGETHER, Steering, rank
 from ranker.vectors import quantize
 from streams.replay import ENVELOPE, Replay, Summary, replay_file
 from streams.standarderror import ClusteredMean
@@ -87,6 +88,30 @@ def test_the_state_follows_the_order_of_the_log(tmp_path: Path) -> None:
     assert summary.degraded == {"no_control": 3, "control_expired": 1}
 
 
+def test_lists_wait_for_each_other_but_never_for_what_comes_later(tmp_path: Path) -> None:
+    """Every answer is that of a replay which ends there."""
+    lines = [
+        *[
+            line(a_list(f"a{n}", item_ids=["new", "i0"], base_scores=[1.0, 0.5], request="x"))
+            for n in range(TOGETHER + 3)
+        ],
+        line(ItemUpsert(item_id="new", text="a film")),
+        line(a_list("b", item_ids=["new", "i0"], base_scores=[1.0, 0.5], request="x")),
+        line(a_request("r1")),
+        line(a_list("c")),
+        b"{",
+        line(a_list("d")),
+        line(a_request("r2", created_at=60.0)),
+        line(a_list("e")),
+    ]
+    whole, summary, out = replayed(tmp_path, lines)
+    assert [json.loads(entry)["line"] for entry in out.with_name("out.jsonl.bad").read_bytes().splitlines()] == [40]
+    assert summary.events["candidates"] == len(whole) == TOGETHER + 7
+    for end in range(1, len(lines) + 1):
+        rankings, _, _ = replayed(tmp_path, lines[:end])
+        assert rankings == whole[: len(rankings)]
+
+
 def test_items_come_and_go(tmp_path: Path) -> None:
     asked = a_list("e", item_ids=["new", "i0"], base_scores=[1.0, 0.5], request="x")
     rankings, summary, _ = replayed(
@@ -157,9 +182,14 @@ def test_a_line_of_any_length_takes_bounded_memory(tmp_path: Path) -> None:
     seen: list[int] = []
 
     class Spy(Replay):
-        def apply(self, line: bytes) -> bytes | None:
-            seen.append(len(line))
-            return super().apply(line)
+        def answers(self, lines: Iterable[bytes | BadEvent]) -> Iterator[tuple[int, bytes | BadEvent]]:
+            return super().answers(self._noted(lines))
+
+        def _noted(self, lines: Iterable[bytes | BadEvent]) -> Iterator[bytes | BadEvent]:
+            for line in lines:
+                if isinstance(line, bytes):
+                    seen.append(len(line))
+                yield line
 
     log = tmp_path / "log"
     log.write_bytes(b"x" * 5_000 + b"\n" + b"x" * (100 + ENVELOPE) + b"\n{}\n" + b"x" * (100 + ENVELOPE + 1))
@@ -211,7 +241,7 @@ def test_twice_gives_the_same_bytes(tmp_path_factory: pytest.TempPathFactory, li
 
 def test_late_items_are_what_the_agents_store() -> None:
     bundle = SmallBundle()
-    Replay(bundle, bundle.model()).apply(line(ItemUpsert(item_id="new", text="a film")))
+    assert list(Replay(bundle, bundle.model()).answers([line(ItemUpsert(item_id="new", text="a film"))])) == []
     asked = quantize(HashTower().embed("x"))
     stored = quantize(HashTower().embed("a film"))
     score = bundle.items.scores(bundle.items.rows(["new"]), asked.floats())[0]

@@ -74,6 +74,40 @@ def test_many_late_items() -> None:
     assert items.scores(items.rows([f"i{i}" for i in range(500)]), values).tolist() == expected.tolist()
 
 
+def of_run(items: ItemVectors, rows: list[int], requests: list[Floats]) -> list[list[float]]:
+    """Each request's scores with the same rows."""
+    n = len(rows)
+    spans = [slice(n * i, n * (i + 1)) for i in range(len(requests))]
+    scores = items.scores_of_run(np.array(rows * len(requests)), requests, spans)
+    return [scores[span].tolist() for span in spans]
+
+
+def test_scores_that_are_kept_are_those_that_would_be_computed() -> None:
+    rng = np.random.default_rng(5)
+    vectors = unit(rng, 50, 16)
+    items, requests = item_vectors(vectors[:40]), [quantize(vector).floats() for vector in unit(rng, 3, 16)]
+    items.put("late", quantize(vectors[40]))
+    rows = [3, 40, 39, 0]
+    for turn in range(8):
+        assert of_run(items, rows, requests) == [items.scores(np.array(rows), values).tolist() for values in requests]
+        items.put("late", quantize(vectors[40 + turn]))  # is replaced while scores are kept
+    assert all(kept.scores is not None for kept in items._kept.values())
+    assert items.scores_of_run(np.array([1, 2]), [None], [slice(0, 2)]).tolist() == [-np.inf, -np.inf]
+
+
+def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ranker.vectors.MAX_KEPT", 4 * 40 * 2)
+    rng = np.random.default_rng(6)
+    items, requests = item_vectors(unit(rng, 40, 16)), [quantize(vector).floats() for vector in unit(rng, 5, 16)]
+    for _ in range(3):
+        of_run(items, list(range(20)), requests)
+        assert len(items._kept) == 2
+    monkeypatch.setattr("ranker.vectors.MAX_KEPT_FOR", 39)
+    large = item_vectors(unit(rng, 40, 16))
+    of_run(large, list(range(20)), requests)
+    assert not large._kept
+
+
 def test_save_and_load(tmp_path: Path) -> None:
     rng = np.random.default_rng(4)
     vectors = [quantize(vector) for vector in unit(rng, 4, 12)]

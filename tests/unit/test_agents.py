@@ -1,0 +1,124 @@
+"""How `rank_feed` takes a run apart and puts the answers together; the rest is in tests/integration."""
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from faust.types import TP
+from prometheus_client import CollectorRegistry
+
+from monitoring.define import PREFIX
+from monitoring.metrics import Metrics
+from ranker.embed import RequestEmbedder
+from ranker.events import CandidateList, ControlRequest
+from ranker.rank import TOGETHER, Asked, Steering, rank, rank_run
+from streams import agents
+from streams.agents import Agents
+from streams.outbox import Output
+from streams.settings import Settings
+from streams.transport import Run
+from streams.views import Controls
+from streams.wire import encode
+from tests.smallbundle import SmallBundle
+
+SETTINGS = Settings()
+RANKINGS, DEAD = SETTINGS.topic("rankings"), SETTINGS.topic("dead-letters")
+
+
+def record(value: bytes, key: bytes = b"u") -> Any:
+    return SimpleNamespace(
+        topic="t", partition=0, offset=7, timestamp=5000, timestamp_type=0, key=key, value=value, headers=()
+    )
+
+
+def a_list(number: int, **fields: Any) -> CandidateList:
+    ids = [f"i{(number + n) % 50}" for n in range(20)]
+    event: dict[str, Any] = {"user_id": f"u{number % 2}", "item_ids": ids, "base_scores": [float(n) for n in range(20)]}
+    return CandidateList(event_id=f"e{number}", created_at=100.0, **event | fields)
+
+
+class Bench:
+    """Agents over a small bundle; u0 has a control and u1 has none."""
+
+    def __init__(self) -> None:
+        self.registry, self.bundle = CollectorRegistry(), SmallBundle()
+        self.model, embedder = self.bundle.model(0.8), RequestEmbedder(self.bundle)
+        self.control = embedder.control(
+            ControlRequest(event_id="r0", user_id="u0", op="set", created_at=1.0, text="no horror")
+        )
+        self._controls = Controls(embedder, self.model.bundle, None)  # type: ignore[arg-type]
+        self._metrics, self._embedder = Metrics(self.registry), embedder
+
+    def outputs(self, values: list[bytes]) -> list[Output]:
+        async def handle() -> list[Output]:
+            await self._controls.apply([record(encode(self.control), b"u0")])
+            with ThreadPoolExecutor(1) as towers:
+                handlers = Agents(SETTINGS, self.model, self._embedder, self._controls, towers, self._metrics)
+                handled = await handlers.rank_feed(Run(TP("t", 0), [record(value) for value in values], 0, 0))
+            handled.confirmed(0.001)
+            return handled.outputs
+
+        return asyncio.run(handle())
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.registry.get_sample_value(PREFIX + name, labels)
+
+    def alone(self, event: CandidateList) -> bytes:
+        """What `rank` answers."""
+        steering = Steering.of(self.control) if event.user_id == "u0" else None
+        if event.request is not None:
+            vector = self._embedder.quantized(event.request, None)
+            steering = Steering(event.event_id, self.model.bundle, vector.floats(), vector.scale, None, None)
+        return encode(rank(event, steering, self.model))
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_a_run_is_answered_in_order_and_list_by_list(bench: Bench) -> None:
+    events = [a_list(number, request="surprise me" if number % 5 == 0 else None) for number in range(TOGETHER * 2 + 5)]
+    outputs = bench.outputs(list(map(encode, events)))
+    assert [output.value for output in outputs] == list(map(bench.alone, events))
+    assert {output.topic for output in outputs} == {RANKINGS}
+    assert bench.value("rankings_total", outcome="controlled") == sum(
+        e.user_id == "u0" or bool(e.request) for e in events
+    )
+    assert bench.value("candidates_per_list_count") == len(events)
+    for stage in ("decode", "control", "fuse", "encode", "emit"):
+        assert bench.value("stage_duration_seconds_count", stage=stage) == len(events)
+
+
+def test_what_is_bad_keeps_to_itself(bench: Bench) -> None:
+    events = [a_list(number) for number in range(9)]
+    values = list(map(encode, events))
+    values[2], values[5] = b"{", encode(a_list(5, item_ids=["i0"] * 20))
+    values[7] = encode(a_list(7, request=" "))
+    outputs = bench.outputs(values)
+    topics = [output.topic for output in outputs]
+    assert topics == [DEAD if number in (2, 5, 7) else RANKINGS for number in range(9)]
+    assert [outputs[n].value for n in (0, 8)] == [bench.alone(events[n]) for n in (0, 8)]
+    assert bench.value("rankings_total", outcome="error") == 3
+    assert bench.value("dead_letters_total", reason="malformed") == 1
+
+
+def test_a_bug_takes_one_list_with_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def trips(run: list[Asked], *arguments: Any, **options: Any) -> Any:
+        if any(asked.candidates.event_id == "e3" for asked in run):
+            raise ZeroDivisionError
+        return rank_run(run, *arguments, **options)
+
+    monkeypatch.setattr(agents, "rank_run", trips)
+    events = [a_list(number) for number in range(6)]
+    with caplog.at_level(logging.ERROR):
+        outputs = bench.outputs(list(map(encode, events)))
+    assert [output.topic for output in outputs] == [DEAD if number == 3 else RANKINGS for number in range(6)]
+    assert [outputs[n].value for n in (2, 4)] == [bench.alone(events[n]) for n in (2, 4)]
+    assert bench.value("dead_letters_total", reason="bug") == 1
+    assert len(caplog.records) == 1
