@@ -50,7 +50,9 @@ def train(
     out: Annotated[Path, typer.Option(help="Where both towers, the tokenizer and training.json go.")] = Path(
         "var/towers"
     ),
-    minutes: Annotated[float, typer.Option(min=0.01, help="How long to train; reading and measuring come on top.")] = 2,
+    minutes: Annotated[
+        float, typer.Option(min=0.01, help="How long to train; reading and measuring come on top.")
+    ] = 2.2,
     steps: Annotated[
         int | None, typer.Option(min=2, help="Exactly so many steps instead: the same towers every time.")
     ] = None,

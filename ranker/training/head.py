@@ -1,8 +1,13 @@
 """The head of the request tower: what a request wants, read off every layer of the encoder at once.
 
 Lower layers still hold the single words and upper ones what they amount to; a refusal needs both, the "no" and what it is
-about. The layers' means cost nothing beyond the pass that is made anyway, so that a head can be taught on tens of thousands
-of requests in the time that fine-tuning takes for a few thousand.
+about. The layers' means and extremes cost nothing beyond the pass that is made anyway, so that a head can be taught on
+tens of thousands of requests in the time that fine-tuning takes for a few thousand.
+
+A request amounts to Σ_k tanh(g_k) · u_k over a few slots: each names a direction u_k among the items, and how far it is
+wanted (1) or refused (-1). So what is learned of saying no to one thing holds for all things. Between yes and no the sum is
+short, and bringing it to unit length would blow up the last digits of what was read; so a fixed vector is added along which
+the items hardly differ. It changes next to no order, and a request that was only half understood moves scores half as far.
 """
 
 from pathlib import Path
@@ -11,22 +16,48 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-WIDTH = 512
+WIDTH, GATE_WIDTH, SLOTS = 512, 256, 4
 FILE = "head.safetensors"
+DROPOUT = 0.2
+WANTED = 0.5
+"""What a gate begins with, before tanh: were it 0, neither gates nor directions would have a slope to learn on."""
+NEUTRAL = 1.75
+"""The length of the fixed vector, in medians of the sum's. Without it the worst of 250 requests has a cosine of 0.84 to itself
+through an 8-bit encoder, with it 0.98 or more."""
+NEUTRAL_DIRECTIONS = 32
 
 
 class Head(nn.Module):
-    """(n, features) to (n, d): one hidden layer."""
+    """(n, features) to (n, d), not of unit length."""
 
-    def __init__(self, features: int, dimension: int, width: int = WIDTH) -> None:
+    def __init__(
+        self, features: int, dimension: int, width: int = WIDTH, gate_width: int = GATE_WIDTH, slots: int = SLOTS
+    ) -> None:
         super().__init__()
-        self.inner = nn.Linear(features, width)
-        self.outer = nn.Linear(width, dimension)
+        self.inner = nn.Linear(features, width + gate_width)
+        self.outer = nn.Linear(width, slots * dimension)
+        self.gate = nn.Linear(gate_width, slots)
+        nn.init.constant_(self.gate.bias, WANTED)
+        self.neutral = nn.Parameter(torch.zeros(dimension), requires_grad=False)
+        self.dropout = nn.Dropout(DROPOUT)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(n, features) -> (n, d), not of unit length."""
-        activity: Tensor = self.outer(nn.functional.gelu(self.inner(features)))
-        return activity
+        """(n, features) -> (n, d)."""
+        activity = self.dropout(nn.functional.gelu(self.inner(features)))
+        named, gated = activity.split([self.outer.in_features, self.gate.in_features], dim=1)
+        gates = torch.tanh(self.gate(gated)).unsqueeze(1)  # (n, 1, slots)
+        directions = self.outer(named).unflatten(1, (self.gate.out_features, -1))  # (n, slots, d)
+        wanted: Tensor = (gates @ directions).squeeze(1) + self.neutral
+        return wanted
+
+    @torch.no_grad()
+    def add_neutral(self, features: Tensor, items: Tensor) -> None:
+        """Set the fixed vector by what this head makes of `features` (n, features), and by the `items` (m, d) as they lie."""
+        _, directions = torch.linalg.eigh(torch.cov(items.T.double()))  # by ascending variance, in columns
+        least = directions[:, : min(NEUTRAL_DIRECTIONS, max(1, len(directions) // 4))].float()
+        # As flat as it can be: what stands out in one component would cost all others their 8-bit resolution.
+        flat = least @ (least.T @ torch.randn(len(least), generator=torch.Generator().manual_seed(0)).sign())
+        self.neutral.copy_(nn.functional.normalize(flat, dim=0) * NEUTRAL * self(features).norm(dim=1).median())
 
     def save(self, directory: Path) -> None:
         """Write the weights beside the encoder's."""
@@ -38,10 +69,11 @@ class Head(nn.Module):
         if not (directory / FILE).is_file():
             return None
         weights = load_file(str(directory / FILE))
-        width, features = weights["inner.weight"].shape
-        head = cls(features, len(weights["outer.weight"]), width)
+        slots, gate_width = weights["gate.weight"].shape
+        outputs, width = weights["outer.weight"].shape
+        head = cls(weights["inner.weight"].shape[1], outputs // slots, width, gate_width, slots)
         head.load_state_dict(weights)
-        return head
+        return head.eval()
 
     @torch.no_grad()
     def absorb(self, mean: Tensor, deviation: Tensor) -> None:
@@ -61,13 +93,20 @@ def pooled(hidden: tuple[Tensor, ...], mask: Tensor | None, head: Head | None) -
 
 
 def layer_features(hidden: tuple[Tensor, ...], mask: Tensor | None) -> Tensor:
-    """(n, features) float32: each layer's mean over the tokens, and the first token of the middle and the last layer."""
+    """(n, features) float32, each part of unit length: the mean of each layer over the tokens; of every second layer the
+    largest and the smallest value of each column; of the middle and the last layer the first token."""
     layers = hidden[1:]
-    parts = [_mean(layer, mask) for layer in layers] + [
-        layers[-1][:, 0].float(),
-        layers[len(layers) // 2][:, 0].float(),
-    ]
+    last, middle = layers[-1], layers[len(layers) // 2]
+    parts = [_mean(layer, mask) for layer in layers] + [last[:, 0].float(), middle[:, 0].float()]
+    for layer in layers[1::2]:
+        parts += [_largest(layer, mask), _largest(-layer, mask)]
     return torch.cat([nn.functional.normalize(part, dim=-1) for part in parts], dim=1)
+
+
+def _largest(layer: Tensor, mask: Tensor | None) -> Tensor:
+    if mask is not None:
+        layer = layer.masked_fill(mask.unsqueeze(-1) == 0, float("-inf"))
+    return layer.amax(dim=1).float()
 
 
 def _mean(layer: Tensor, mask: Tensor | None) -> Tensor:

@@ -1,5 +1,6 @@
 """The towers as torch modules: a transformer encoder, then the mean over its tokens or a head, unit length."""
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -52,18 +53,21 @@ class Tower(nn.Module):
         """(n, d) float32 unit vectors of n token lists, padded to the longest of them."""
         return pooled(*self._hidden(tokens), self.head)
 
+    def reader(self) -> "Tower":
+        """A copy to read many texts with: in half precision where that is faster."""
+        encoder = copy.deepcopy(self.encoder)
+        return Tower(encoder.to(torch.bfloat16) if HALF else encoder, self.tokenizer).eval()
+
     @torch.inference_mode()
     def features(self, texts: Sequence[str], batch: int = 64) -> Tensor:
-        """(n, features) of n texts, what a head reads; in half precision where that is faster."""
+        """(n, features) float32 of n texts, what a head reads."""
         tokens = self.tokenize(texts)
         order = sorted(range(len(tokens)), key=lambda row: len(tokens[row]))
-        with torch.autocast("cpu", torch.bfloat16, enabled=HALF):
-            parts = [
-                layer_features(*self._hidden([tokens[row] for row in order[start : start + batch]]))
-                for start in range(0, len(order), batch)
-            ]
-        features = torch.cat(parts)
-        return features[torch.tensor(order).argsort()]
+        parts = [
+            layer_features(*self._hidden([tokens[row] for row in order[start : start + batch]]))
+            for start in range(0, len(order), batch)
+        ]
+        return torch.cat(parts)[torch.tensor(order).argsort()]
 
     def _hidden(self, tokens: Sequence[Sequence[int]]) -> tuple[tuple[Tensor, ...], Tensor]:
         """The (n, length, d) of every layer, the embeddings first, and the mask (n, length)."""

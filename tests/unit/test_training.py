@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch")
 from ranker.training.batches import Batches  # noqa: E402 - what follows needs torch
 from ranker.training.budget import Budget  # noqa: E402
 from ranker.training.calibration import calibrate  # noqa: E402
-from ranker.training.head import Head, layer_features  # noqa: E402
+from ranker.training.head import NEUTRAL, Head, layer_features  # noqa: E402
 from ranker.training.targets import item_targets  # noqa: E402
 from ranker.training.towers import load_encoder, load_tokenizer, pad  # noqa: E402
 from ranker.training.train import correlation  # noqa: E402
@@ -65,7 +65,10 @@ def test_a_head_reads_every_layer_and_no_padding() -> None:
     layers = tuple(torch.rand(2, 4, 6, generator=generator) for _ in range(4))
     mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])
     features = layer_features(layers, mask)
-    assert features.shape == (2, (3 + 2) * 6)  # three layers beside the embeddings, and two first tokens
+    assert features.shape == (
+        2,
+        (3 + 2 + 2) * 6,
+    )  # means of three layers, two first tokens, the second layer's extremes
     cut = tuple(layer[1:, :2] for layer in layers)
     torch.testing.assert_close(layer_features(cut, None)[0], features[1])
     for number in (1, 2, 3):
@@ -75,7 +78,7 @@ def test_a_head_reads_every_layer_and_no_padding() -> None:
 
 def test_a_head_is_saved_and_takes_features_as_they_are(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    head, features = Head(10, 4, width=7), torch.rand(5, 10)
+    head, features = Head(10, 4, width=7, gate_width=3, slots=2).eval(), torch.rand(5, 10)
     mean, deviation = features.mean(dim=0), features.std(dim=0)
     before = head((features - mean) / deviation)
     head.absorb(mean, deviation)
@@ -85,6 +88,21 @@ def test_a_head_is_saved_and_takes_features_as_they_are(tmp_path: Path) -> None:
     assert loaded is not None
     assert torch.equal(loaded(features), head(features))
     assert Head.load(tmp_path / "elsewhere") is None
+
+
+@torch.no_grad()  # type: ignore[untyped-decorator]
+def test_the_neutral_vector_shortens_what_is_undecided_and_moves_no_order() -> None:
+    torch.manual_seed(0)
+    head, features = Head(10, 8, width=7, gate_width=3).eval(), torch.rand(50, 10)
+    items = torch.rand(40, 8)
+    items[:, 3] = 0.5  # two directions in which no two items differ
+    items[:, 6] = items[:, 2]
+    before = head(features)
+    head.add_neutral(features, items)
+    moved = head(features) - before
+    torch.testing.assert_close(moved, moved[:1].expand_as(moved), atol=1e-5, rtol=0)
+    assert moved[0].norm() == pytest.approx(NEUTRAL * float(before.norm(dim=1).median()), rel=1e-4)
+    torch.testing.assert_close((items @ moved[0]).std(), torch.tensor(0.0), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize(("requests", "items"), [(300, 60), (40, 200)])
