@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ranker.errors import ParityError
 from ranker.towers import Tower
-from ranker.vectors import Floats, ItemVectors, quantize
+from ranker.vectors import Floats, ItemVectors, quantize_request
 
 MIN_MEAN_COSINE = 0.99
 MIN_WORST_COSINE = 0.98
@@ -96,7 +96,7 @@ def _top_agreement(
     top = min(TOP, len(rows))
     shared = 0
     for wanted, vector in zip(trained[0] @ trained[1].T, requests, strict=True):  # (r, n), (r, d)
-        scores = items.scores(rows, quantize(vector).floats())  # (n,)
+        scores = items.scores(rows, quantize_request(vector).floats())  # (n,)
         shared += len(np.intersect1d(_best(wanted, top), _best(scores, top)))
     return shared / (top * len(requests))
 

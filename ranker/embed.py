@@ -1,13 +1,14 @@
 """From texts to the vectors that steer: the one step between the towers and everything that ranks."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from threading import Lock
 from typing import Protocol
 
 from ranker.errors import BadEvent
 from ranker.events import Control, ControlRequest, ItemUpsert, ItemVector
 from ranker.requesttext import request_text
-from ranker.vectors import Floats, Quantized, quantize
+from ranker.vectors import Floats, Quantized, quantize, quantize_request
 
 
 class Embeds(Protocol):
@@ -57,7 +58,7 @@ class RequestEmbedder:
         read = request_text(text, context)
         if (vector := self._remembered(read)) is not None:
             return vector
-        vector = _quantized(self._bundle.request_tower, read)
+        vector = _quantized(self._bundle.request_tower, read, quantize_request)
         with self._lock:
             self.misses += 1
             self._cache[read] = vector
@@ -87,7 +88,7 @@ class RequestEmbedder:
         """An item's vector, which is not remembered. Raises BadEvent as `quantized` does."""
         if not text.strip():
             raise BadEvent("schema", "the item's text is blank")
-        return _quantized(self._bundle.item_tower, text)
+        return _quantized(self._bundle.item_tower, text, quantize)
 
     def item_vector(self, item: ItemUpsert) -> ItemVector:
         """What becomes of an item. Raises BadEvent as `quantized` does."""
@@ -105,8 +106,8 @@ class RequestEmbedder:
             return vector
 
 
-def _quantized(tower: Embeds, text: str) -> Quantized:
+def _quantized(tower: Embeds, text: str, quantized: Callable[[Floats], Quantized]) -> Quantized:
     try:
-        return quantize(tower.embed(text))
+        return quantized(tower.embed(text))
     except ValueError as error:
         raise BadEvent("model", str(error)) from error

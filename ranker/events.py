@@ -67,7 +67,7 @@ class Control(Struct, frozen=True, kw_only=True):
     text: str
     bundle: str
     vector: bytes
-    """(d,) int8: the quantized request vector of `bundle`."""
+    """(d,) int16, little-endian: the quantized request vector of `bundle`."""
     scale: float
     created_at: float
     context: str | None = None

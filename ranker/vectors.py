@@ -1,9 +1,9 @@
-"""Vectors of 8-bit whole numbers, whose dot products are exact.
+"""Vectors of whole numbers, whose dot products are exact.
 
-A unit vector x is kept as `values` in -127..127 and one `scale`, x ≈ values · scale. A product of two such values is at
-most 127², so a sum of up to 1,040 of them stays below 2²⁴ and float32 holds every partial sum without rounding: a score is
-the same bits in whatever order, batch or machine it is summed. The values are stored as float32, because that is what
-the fast matrix routines read.
+A unit vector x is kept as `values` and one `scale`, x ≈ values · scale: an item's in -127..127, a request's, of d numbers,
+in ±⌊2²⁴ / 127d⌋, so ±344 for d = 384. A sum of d products of such values stays below 2²⁴ and float32 holds every partial
+sum without rounding: a score is the same bits in whatever order, batch or machine it is summed. The values are kept as
+float32, because that is what the fast matrix routines read.
 """
 
 from collections import OrderedDict
@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from ranker.errors import BundleError
 
 Floats = NDArray[np.float32]
-MAX_DIMENSION = 2**24 // 127**2
+ITEM_LEVELS = 127
+MAX_DIMENSION = 2**24 // ITEM_LEVELS**2
 VECTORS, SCALES, IDS = "item_vectors.npy", "item_scales.npy", "item_ids.json"
 BLOCK = 256
 """Rows that are gathered at a time: what the processor's second cache holds."""
@@ -28,23 +29,28 @@ MAX_KEPT, MAX_KEPT_FOR = 64 << 20, 100_000
 
 
 class Quantized(NamedTuple):
-    """One vector: (d,) int8 as bytes, and its scale."""
+    """One vector: (d,) int16, little-endian, as bytes, and its scale."""
 
     values: bytes
     scale: float
 
     def floats(self) -> Floats:
         """The values as (d,) float32, ready for a product with `ItemVectors`."""
-        return np.frombuffer(self.values, np.int8).astype(np.float32)
+        return np.frombuffer(self.values, "<i2").astype(np.float32)
 
 
-def quantize(vector: Floats) -> Quantized:
+def quantize(vector: Floats, levels: int = ITEM_LEVELS) -> Quantized:
     """Quantize one vector (d,) symmetrically by its largest component. Raises ValueError if it is not finite."""
     largest = float(np.abs(vector).max())
     if not 0 < largest < float("inf"):
         raise ValueError(f"a vector whose largest component is {largest} has no direction")
-    scale = largest / 127
-    return Quantized(np.rint(vector / scale).astype(np.int8).tobytes(), float(np.float32(scale)))
+    scale = largest / levels
+    return Quantized(np.rint(vector / scale).astype("<i2").tobytes(), float(np.float32(scale)))
+
+
+def quantize_request(vector: Floats) -> Quantized:
+    """Quantize a request's vector (d,), as finely as exact products with items allow."""
+    return quantize(vector, min(2**24 // (ITEM_LEVELS * len(vector)), 2**15 - 1))
 
 
 class _Kept:

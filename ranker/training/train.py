@@ -21,7 +21,7 @@ from ranker.training.head import Head
 from ranker.training.targets import item_targets
 from ranker.training.towers import Tower
 
-ITEM_SHARE, READING_SHARE, HEAD_SHARE = 0.22, 0.48, 0.3
+ITEM_SHARE, READING_SHARE, HEAD_SHARE = 0.3, 0.42, 0.28
 """Of the budget. Items are read off their facts, which is learned sooner than the many ways of saying no."""
 READ_AT_ONCE, HEAD_BATCH, HEAD_ITEMS, MOST_ITEMS = 256, 128, 256, 2048
 HEAD_RATE, HEAD_DECAY, FEATURE_DROPOUT = 1e-3, 0.05, 0.1

@@ -9,7 +9,7 @@ from ranker.embed import RequestEmbedder
 from ranker.errors import BadEvent
 from ranker.events import ControlRequest, ItemUpsert
 from ranker.requesttext import request_text
-from ranker.vectors import Floats, quantize
+from ranker.vectors import Floats, quantize, quantize_request
 from tests.smallbundle import DIMENSION, HashTower, SmallBundle
 
 
@@ -24,7 +24,7 @@ def request(text: str | None, **more: object) -> ControlRequest:
 
 def test_a_request_becomes_a_control(bundle: SmallBundle) -> None:
     control = RequestEmbedder(bundle).control(request("no horror", context="likes noir", weight=0.3, expires_at=9.0))
-    expected = quantize(HashTower().embed(request_text("no horror", "likes noir")))
+    expected = quantize_request(HashTower().embed(request_text("no horror", "likes noir")))
     assert (control.vector, control.scale) == expected
     assert (control.request_id, control.user_id, control.bundle) == ("e", "u", "small")
     assert (control.text, control.context, control.weight) == ("no horror", "likes noir", 0.3)
@@ -55,7 +55,7 @@ def test_the_cache_is_bounded_keeps_the_latest_and_never_lies(texts: list[str], 
     bundle = SmallBundle(items=1)
     embedder = RequestEmbedder(bundle, cache=size)
     for text in texts:
-        assert embedder.quantized(text, None) == quantize(HashTower().embed(text))
+        assert embedder.quantized(text, None) == quantize_request(HashTower().embed(text))
         assert len(embedder) <= size
     latest = list(dict.fromkeys(reversed(texts)))
     assert [text for text in latest if embedder.cached(text, None)] == latest[:size]
@@ -98,6 +98,6 @@ def test_many_threads_agree(bundle: SmallBundle) -> None:
     texts = [f"request {n % 40}" for n in range(2000)]
     with ThreadPoolExecutor(8) as pool:
         vectors = list(pool.map(lambda text: embedder.quantized(text, None), texts))
-    assert vectors == [quantize(HashTower().embed(text)) for text in texts]
+    assert vectors == [quantize_request(HashTower().embed(text)) for text in texts]
     assert len(embedder) == 20
     assert embedder.hits + embedder.misses == len(texts)

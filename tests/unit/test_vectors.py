@@ -6,7 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ranker.errors import BundleError
-from ranker.vectors import IDS, MAX_DIMENSION, SCALES, VECTORS, Floats, ItemVectors, Quantized, quantize
+from ranker.vectors import (
+    IDS,
+    ITEM_LEVELS,
+    MAX_DIMENSION,
+    SCALES,
+    VECTORS,
+    Floats,
+    ItemVectors,
+    Quantized,
+    quantize,
+    quantize_request,
+)
 
 
 def unit(rng: np.random.Generator, n: int, d: int) -> Floats:
@@ -25,17 +36,26 @@ def item_vectors(vectors: Floats) -> ItemVectors:
 def test_scores_are_exact_and_close_to_the_cosine(seed: int, d: int) -> None:
     rng = np.random.default_rng(seed)
     vectors, request = unit(rng, 7, d), unit(rng, 1, d)[0]
-    items, asked = item_vectors(vectors), quantize(request)
+    items, asked = item_vectors(vectors), quantize_request(request)
     whole = items.scores(np.arange(7), asked.floats())
     exact = [
         np.float32(
-            np.frombuffer(quantize(v).values, np.int8).astype(int) @ np.frombuffer(asked.values, np.int8).astype(int)
+            np.frombuffer(quantize(v).values, "<i2").astype(int) @ np.frombuffer(asked.values, "<i2").astype(int)
         )
         * np.float32(quantize(v).scale)
         for v in vectors
     ]
     assert whole.tolist() == exact
     assert np.abs(whole * np.float32(asked.scale) - vectors @ request).max() < 0.02
+
+
+def test_the_largest_products_are_exact() -> None:
+    for d in (1, 4, 384, MAX_DIMENSION):
+        flat = np.full(d, 1 / np.sqrt(d), np.float32)  # every product is as large as it can be
+        items, asked = item_vectors(flat[None]), quantize_request(flat).floats()
+        most = int(asked[0]) * ITEM_LEVELS * d
+        assert most <= 2**24
+        assert items.scores(np.arange(1), asked)[0] == np.float32(most) * np.float32(quantize(flat).scale)
 
 
 def test_a_score_is_the_same_bits_whatever_it_is_computed_beside() -> None:
@@ -121,7 +141,7 @@ def test_save_and_load(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [VECTORS, SCALES, IDS])
 def test_a_missing_or_damaged_file_is_named(tmp_path: Path, name: str) -> None:
-    ItemVectors.save(tmp_path, ["a"], [Quantized(bytes([1, 2]), 0.5)])
+    ItemVectors.save(tmp_path, ["a"], [Quantized(bytes([1, 0, 2, 0]), 0.5)])
     (tmp_path / name).write_bytes(b"{")
     with pytest.raises(BundleError, match=r"item vectors in"):
         ItemVectors.load(tmp_path)
