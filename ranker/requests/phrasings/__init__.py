@@ -4,8 +4,8 @@ Training draws from `train`; choices are made on `dev`; `heldout` is used for no
 has two sides (a tab between them), they are a wish and a refusal that look alike: a shape that occurred on one side only
 would become the signal itself, and were all questions refusals, every question would be understood as one.
 
-Placeholders: `{x}` what is talked about; `{a}` and `{b}` two such things, and in `but_not` only the first is wanted; `{n}`
-"movies" and its kin; `{d}` a decade; `{y}` a year.
+The usual phrasings come first in a file. Placeholders: `{x}` what is talked about; `{a}` and `{b}` two such things, and in
+`but_not` only the first is wanted; `{n}` "movies" and its kin; `{d}` a decade; `{y}` a year.
 """
 
 from functools import cache
