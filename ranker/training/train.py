@@ -24,7 +24,7 @@ from ranker.training.towers import Tower
 ITEM_SHARE, READING_SHARE, HEAD_SHARE = 0.3, 0.42, 0.28
 """Of the budget. Items are read off their facts, which is learned sooner than the many ways of saying no."""
 READ_AT_ONCE, HEAD_BATCH, HEAD_ITEMS, MOST_ITEMS = 256, 128, 256, 2048
-HEAD_RATE, HEAD_DECAY, FEATURE_DROPOUT = 1e-3, 0.05, 0.1
+HEAD_RATE, HEAD_DECAY = 1e-3, 0.05
 FEATURE_NOISE = 0.5
 """In standard deviations; an 8-bit encoder is off by 0.04 of one. Without it, and without a floor under the deviations, the
 head hangs on differences that such an encoder does not keep."""
@@ -134,13 +134,13 @@ def _train_head(
 
     head = Head(features.shape[1], item_vectors.shape[1])
     optimizer = torch.optim.AdamW(head.parameters(), lr=HEAD_RATE, weight_decay=HEAD_DECAY, fused=True)
+    noise = FEATURE_NOISE * torch.randn(8 * HEAD_BATCH, features.shape[1])  # fresh for each step, it is a fifth of it
     steps = 0
     for spent in budget.part(HEAD_SHARE).progress():
         for group in optimizer.param_groups:
             group["lr"] = HEAD_RATE * min(1.0, (steps + 1) / WARM_UP) * (1 - spent)
         rows = torch.randint(len(features), (HEAD_BATCH,))
-        seen = features[rows]
-        seen = nn.functional.dropout(seen + FEATURE_NOISE * torch.randn_like(seen), FEATURE_DROPOUT)
+        seen = features[rows] + noise[torch.randint(len(noise), (HEAD_BATCH,))]
         columns = torch.randperm(len(items))[:HEAD_ITEMS]
         given = head(seen) @ items[columns].T  # (b, d) @ (d, k) -> (b, k)
         loss = (1 - correlation(given, judged[rows][:, columns])).mean()
