@@ -103,10 +103,11 @@ class Store:
         try:
             copy = scratch / "bundle"
             manifest = read_manifest(folder)
-            if not (there := self.folder_of(manifest.version)).exists() or faults(there):
+            _refuse(damage(folder, manifest))
+            there = self.folder_of(manifest.version)
+            if not there.exists() or faults(there):
                 shutil.copytree(folder, copy)
-                if wrong := damage(folder, manifest) or damage(copy, manifest):
-                    raise BundleError("; ".join(wrong))
+                _refuse(damage(copy, manifest))
                 if there.exists():
                     there.rename(scratch / "damaged")
                 copy.rename(there)
@@ -162,6 +163,11 @@ def faults(folder: Path) -> list[str]:
         return damage(folder, read_manifest(folder))
     except BundleError as error:
         return [str(error)]
+
+
+def _refuse(wrong: list[str]) -> None:
+    if wrong:
+        raise BundleError("; ".join(wrong))
 
 
 def _manifest(folder: Path) -> Manifest | None:
