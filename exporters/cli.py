@@ -59,11 +59,12 @@ def embed(
     from ranker.bundle import Bundle
     from ranker.errors import ConfigError
     from ranker.requesttext import request_text
+    from ranker.store import served
 
     if context is not None and tower == "item":
         raise ConfigError("--context is read by the request tower only; leave it out with --tower item")
     texts = read_lines(typer.get_binary_stream("stdin"))
-    loaded = Bundle.load(bundle)
+    loaded = Bundle.load(served(bundle))
     if tower == "request":
         chosen, texts = loaded.request_tower, [request_text(text, context) for text in texts]
     else:

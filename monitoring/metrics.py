@@ -15,6 +15,7 @@ from monitoring.runs import OUTCOMES, STAGES, CandidateRun
 TOPICS = ("requests", "candidates", "items")
 REASONS = ("malformed", "schema", "too_large", "deadline", "model", "bug")
 OPS = ("set", "clear")
+SWAPS = ("taken", "refused")
 _FLAGS = ("0", "1")
 
 SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -95,6 +96,8 @@ class Metrics:
         self._items_built = gauge("item_vectors_built_timestamp_seconds", "When the bundle's item vectors were made")
         self._loop_lag = histogram("event_loop_lag_seconds", "How late the event loop wakes up", SECONDS).labels()
         self._heartbeat = gauge("heartbeat_timestamp_seconds", "When the event loop last woke up")
+        swaps = counter("bundle_swaps_total", "Bundles that were activated, by whether they serve", result=SWAPS)
+        self._swaps = {result: swaps.labels(result) for result in SWAPS}
         self._build = define.info("build_info", "What runs")
         self._bundle = define.info("bundle_info", "What it ranks with")
 
@@ -200,3 +203,7 @@ class Metrics:
 
     def bundle(self, name: str, version: str) -> None:
         self._bundle.info({"name": name, "version": version})
+
+    def bundle_swap(self, result: str) -> None:
+        """An activated bundle was `taken` into service while the worker ran, or `refused`."""
+        self._swaps[result].inc()

@@ -62,6 +62,10 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return hashlib.sha256(rest).hexdigest()[:12]
 
 
+class _Format(Struct, frozen=True):
+    format: str
+
+
 class Bundle:
     """A verified bundle. `Bundle.load` makes one."""
 
@@ -79,19 +83,9 @@ class Bundle:
 
         Raises BundleError naming the file that is missing, damaged, unexpected or of another format.
         """
-        manifest = _decode(folder / MANIFEST, Manifest)
-        if manifest.format != FORMAT:
-            raise BundleError(f"{folder} is of format {manifest.format!r}; this version serves {FORMAT!r}")
-        if manifest.version != manifest.digest():
-            raise BundleError(
-                f"{folder / MANIFEST} is damaged: it amounts to {manifest.digest()}, not {manifest.version}"
-            )
-        if unlike := set(manifest.files) ^ set(FILES):
-            raise BundleError(f"{folder / MANIFEST} must list {', '.join(FILES)}; unlike: {_names(unlike)}")
-        if extra := {path.name for path in folder.iterdir()} - {*FILES, MANIFEST}:
-            raise BundleError(f"{folder} holds what its manifest does not: {_names(extra)}")
-        for name in FILES:
-            _verify(folder / name, manifest.files[name])
+        manifest = read_manifest(folder)
+        if wrong := damage(folder, manifest):
+            raise BundleError("; ".join(wrong))
         return cls(folder, manifest, threads)
 
     @property
@@ -116,6 +110,35 @@ class Bundle:
         if tower.dimension != wanted:
             raise BundleError(f"{file} gives vectors of {tower.dimension} dimensions, not {wanted}")
         return tower
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """What the bundle in `folder` says of itself; its files are not looked at.
+
+    Raises BundleError where it is missing, damaged, or of a format that this version does not serve.
+    """
+    # Another format may have other fields, and is not to be called damaged for them.
+    if (found := _decode(folder / MANIFEST, _Format).format) != FORMAT:
+        raise BundleError(f"{folder} is of format {found!r}; this version serves {FORMAT!r}")
+    manifest = _decode(folder / MANIFEST, Manifest)
+    if manifest.version != manifest.digest():
+        raise BundleError(f"{folder / MANIFEST} is damaged: it amounts to {manifest.digest()}, not {manifest.version}")
+    if unlike := set(manifest.files) ^ set(FILES):
+        raise BundleError(f"{folder / MANIFEST} must list {', '.join(FILES)}; unlike: {_names(unlike)}")
+    return manifest
+
+
+def damage(folder: Path, manifest: Manifest) -> list[str]:
+    """What is wrong with each file of the bundle: nothing, if it is whole."""
+    wrong = []
+    if extra := {path.name for path in folder.iterdir()} - {*FILES, MANIFEST}:
+        wrong.append(f"{folder} holds what its manifest does not: {_names(extra)}")
+    for name in FILES:
+        try:
+            _verify(folder / name, manifest.files[name])
+        except BundleError as error:
+            wrong.append(str(error))
+    return wrong
 
 
 def write_manifest(

@@ -35,6 +35,14 @@ class Handled(NamedTuple):
     confirmed: Callable[[float], None]
 
 
+class Serving(NamedTuple):
+    """What belongs to one bundle, and is exchanged together. A run of lists keeps to what it began with."""
+
+    model: Model
+    embedder: RequestEmbedder
+    sampler: Sampler
+
+
 class Agents:
     """What the handlers share."""
 
@@ -47,30 +55,43 @@ class Agents:
         towers: Executor,
         metrics: Metrics,
     ) -> None:
-        self._settings, self._model, self._embedder, self._controls = settings, model, embedder, controls
+        self._settings, self._controls = settings, controls
         self._towers, self._metrics = towers, metrics
-        self._sampler = Sampler(model, metrics)
+        self.exchange(model, embedder)
         self._rankings, self._controls_topic = settings.topic("rankings"), settings.topic("controls")
         self._vectors, self._dead_letters = settings.topic("vectors"), settings.topic("dead-letters")
+
+    def exchange(self, model: Model, embedder: RequestEmbedder) -> None:
+        """Serve another bundle from the next run on. The controls are exchanged in the same step of the event loop."""
+        self.serving = Serving(model, embedder, Sampler(model, self._metrics))
 
     async def rank_feed(self, run: Run) -> Handled:
         """Candidate lists → rankings."""
         notes = CandidateRun(time())
+        serving, controls = self.serving, self._controls.of(run.partition)  # of one bundle: nothing is awaited between
         outputs: list[Output] = []
         for first in range(0, len(run.value), TOGETHER):
-            outputs += await self._rank_some(run.value[first : first + TOGETHER], run.partition, notes)
+            outputs += await self._rank_some(
+                run.value[first : first + TOGETHER], run.partition, serving, controls, notes
+            )
         self._metrics.ranked(notes)
         return Handled(outputs, lambda waited: self._metrics.emitted(notes, time(), waited))
 
-    async def _rank_some(self, records: Sequence[Record], partition: int, notes: CandidateRun) -> list[Output]:
+    async def _rank_some(
+        self,
+        records: Sequence[Record],
+        partition: int,
+        serving: Serving,
+        controls: Mapping[str, Steering],
+        notes: CandidateRun,
+    ) -> list[Output]:
         """A ranking or a dead letter for each record, in their order."""
-        controls = self._controls.of(partition)
         lists: dict[int, CandidateList] = {}
         asked: dict[int, Asked] = {}
         outputs: dict[int, Output] = {}
 
         def failed(place: int, error: Exception) -> None:
-            outputs[place] = self._dead(records[place], error)
+            outputs[place] = self._dead(records[place], error, serving)
             notes.failed()
 
         notes.start()
@@ -82,10 +103,10 @@ class Agents:
         notes.lap("decode", len(lists))
         for place, candidates in lists.items():
             try:
-                asked[place] = Asked(candidates, *await self._steering(candidates, controls, notes))
+                asked[place] = Asked(candidates, *await self._steering(candidates, serving, controls, notes))
             except Exception as error:  # noqa: BLE001
                 failed(place, error)
-        answers = self._ranked(list(asked.values()), notes)
+        answers = self._ranked(list(asked.values()), serving, notes)
         encoded: list[tuple[Asked, Ranking]] = []
         for (place, one), answer in zip(asked.items(), answers, strict=True):
             try:
@@ -99,34 +120,34 @@ class Agents:
         for one, ranking in encoded:
             candidates = one.candidates
             notes.ranked(candidates.created_at, len(candidates.item_ids), ranking.unknown_items, _outcome(ranking))
-            self._sampler.look(candidates, one.steering, ranking)
+            serving.sampler.look(candidates, one.steering, ranking)
         return [outputs[place] for place in range(len(records))]
 
-    def _ranked(self, run: Sequence[Asked], notes: CandidateRun) -> Sequence[Ranking | Exception]:
+    def _ranked(self, run: Sequence[Asked], serving: Serving, notes: CandidateRun) -> Sequence[Ranking | Exception]:
         """Each list's ranking, or why there is none."""
         try:
-            return rank_run(run, self._model, lap=notes.lap)
+            return rank_run(run, serving.model, lap=notes.lap)
         except Exception as error:  # noqa: BLE001  a bug that one list meets must not take the others with it
             if len(run) == 1:
                 return [error]
-            return [answer for one in run for answer in self._ranked([one], notes)]
+            return [answer for one in run for answer in self._ranked([one], serving, notes)]
 
     async def _steering(
-        self, candidates: CandidateList, controls: Mapping[str, Steering], notes: CandidateRun
+        self, candidates: CandidateList, serving: Serving, controls: Mapping[str, Steering], notes: CandidateRun
     ) -> tuple[Steering | None, Degraded]:
         """What steers this list: its own request, or else the user's standing one."""
         if candidates.request is None:
             return controls.get(candidates.user_id), "no_control"
-        vector = self._embedder.cached(candidates.request, candidates.context)
+        vector = serving.embedder.cached(candidates.request, candidates.context)
         if vector is None:
             try:
-                vector = await self._off_loop(self._embedder.quantized, candidates.request, candidates.context)
+                vector = await self._off_loop(serving.embedder.quantized, candidates.request, candidates.context)
             except TimeoutError:
                 return None, "deadline"
             finally:
                 notes.lap("embed")
         return Steering(
-            candidates.event_id, self._model.bundle, vector.floats(), vector.scale, None, None
+            candidates.event_id, serving.model.bundle, vector.floats(), vector.scale, None, None
         ), "no_control"
 
     async def embed_requests(self, run: Run) -> Handled:
@@ -134,11 +155,12 @@ class Agents:
         outputs: list[Output] = []
         created: list[float] = []
         for record in run.value:
+            serving = self.serving
             try:
                 request = decode_request(self._checked(record))
-                control = None if request.op == "clear" else await self._in_time(self._embedder.control, request)
+                control = None if request.op == "clear" else await self._in_time(serving.embedder.control, request)
             except Exception as error:  # noqa: BLE001
-                outputs.append(self._dead(record, error))
+                outputs.append(self._dead(record, error, serving))
                 continue
             value, headers = (None, withdrawal(request.created_at)) if control is None else (encode(control), ())
             outputs.append(Output(self._controls_topic, run.partition, request.user_id.encode(), value, headers))
@@ -151,15 +173,16 @@ class Agents:
         """Items → item vectors; a record with no value removes the item of its key."""
         outputs: list[Output] = []
         for record in run.value:
+            serving = self.serving
             try:
                 raw = self._checked(record)
                 if raw is None and record.key:
                     outputs.append(Output(self._vectors, run.partition, decode_key(record.key).encode(), None))
                     continue
                 item = decode_item(raw)
-                vector = await self._in_time(self._embedder.item_vector, item)
+                vector = await self._in_time(serving.embedder.item_vector, item)
             except Exception as error:  # noqa: BLE001
-                outputs.append(self._dead(record, error))
+                outputs.append(self._dead(record, error, serving))
             else:
                 outputs.append(Output(self._vectors, run.partition, item.item_id.encode(), encode(vector)))
         self._metrics.consumed("items", [record.timestamp / 1000 for record in run.value], time())
@@ -188,13 +211,13 @@ class Agents:
             raise BadEvent("too_large", f"{size} bytes; at most {self._settings.max_event_bytes} are read")
         return record.value
 
-    def _dead(self, record: Record, error: Exception) -> Output:
+    def _dead(self, record: Record, error: Exception, serving: Serving) -> Output:
         if not isinstance(error, BadEvent):
             where = f"{record.topic}[{record.partition}]@{record.offset}"
             log.error("%s met a bug and becomes a dead letter", where, exc_info=error)
             error = BadEvent("bug", type(error).__name__)
         self._metrics.dead_letter(error.reason)
-        return dead_letter(self._dead_letters, record, error, self._model.bundle)
+        return dead_letter(self._dead_letters, record, error, serving.model.bundle)
 
 
 def _outcome(ranking: Ranking) -> Outcome:

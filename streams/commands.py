@@ -5,10 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from streams.bundles import app as bundles
+
 if TYPE_CHECKING:
     from streams.replay import Summary
 
 app = typer.Typer()
+app.add_typer(bundles, name="bundle")
 
 DataDir = Annotated[Path, typer.Option(help="The data set whose users ask, as `ctrlrec data` left it.")]
 
@@ -115,7 +118,8 @@ def replay(
     log: Annotated[Path, typer.Argument(metavar="LOG", help="JSON Lines, oldest first.", exists=True, dir_okay=False)],
     out: Annotated[Path, typer.Option(help="The rankings, JSON Lines, in the order of their lists.")],
     bundle: Annotated[
-        Path | None, typer.Option(help="The bundle to rank with.", show_default="CTRLREC_BUNDLE or var/bundle")
+        Path | None,
+        typer.Option(help="The bundle to rank with, or a store.", show_default="CTRLREC_BUNDLE or var/bundle"),
     ] = None,
     weight: Annotated[
         float | None, typer.Option(min=0, max=1, help="In place of every weight that the log names.")
@@ -138,11 +142,12 @@ def replay(
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     from ranker.bundle import Bundle
+    from ranker.store import served
     from streams.replay import Replay, replay_file
     from streams.settings import Settings
 
     settings = Settings.from_environment()
-    loaded = Bundle.load(bundle or settings.bundle, threads=settings.tower_threads)
+    loaded = Bundle.load(served(bundle or settings.bundle), threads=settings.tower_threads)
     model = loaded.model(settings.weight, fusion or settings.fusion)
     console = Console(stderr=True)
     bar = Progress(

@@ -36,6 +36,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     replication: Annotated[int, Meta(ge=1)] = 1
 
     bundle: Path = Path("var/bundle")
+    """One bundle, or a store of them (see `ctrlrec bundle`), whose active version workers follow."""
     weight: Annotated[float, Meta(ge=0, le=1)] = 0.5
     """Of a request, where neither the list nor the control names a weight."""
     fusion: Literal["rank", "score", "rrf"] = "rank"

@@ -20,17 +20,18 @@ from monitoring.health import Health, heartbeat
 from monitoring.metrics import Metrics
 from monitoring.server import MonitoringServer, add_process_metrics
 from ranker import __version__
-from ranker.bundle import Bundle
 from ranker.embed import RequestEmbedder
 from ranker.errors import ConfigError
 from streams.agents import Agents, Handled
 from streams.app import EXIT_FAILURE, App, serve
+from streams.compacted import CompactedTopic
 from streams.kafka import aiokafka_connection, check_reachable
 from streams.outbox import Outbox
 from streams.settings import Settings
+from streams.swap import Opened, Swaps, open_bundle
 from streams.topics import check_topics
 from streams.transport import Run
-from streams.views import CompactedTopic, Controls, LateItems
+from streams.views import Controls, LateItems
 
 log = logging.getLogger(__name__)
 
@@ -42,17 +43,17 @@ def run_worker(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Raises BundleError, BrokerError or ConfigError when it cannot start."""
     check_reachable(settings)
     check_topics(settings)
-    bundle = Bundle.load(settings.bundle, threads=settings.tower_threads)
+    opened = open_bundle(settings)
     # What is there now stays for good: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, bundle))
+        runner.run(_serve(settings, opened))
 
 
-async def _serve(settings: Settings, bundle: Bundle) -> None:
+async def _serve(settings: Settings, opened: Opened) -> None:
     try:
-        await Worker(settings, bundle).run()  # made here because its parts belong to the running event loop
+        await Worker(settings, opened).run()  # made here because its parts belong to the running event loop
     except ConfigError:
         raise  # before Faust was started
     except Exception:
@@ -63,8 +64,8 @@ async def _serve(settings: Settings, bundle: Bundle) -> None:
 class Worker:
     """The parts of one worker, and how they hang together."""
 
-    def __init__(self, settings: Settings, bundle: Bundle) -> None:
-        self._settings, self._bundle = settings, bundle
+    def __init__(self, settings: Settings, opened: Opened) -> None:
+        self._settings, bundle = settings, opened.bundle
         self._registry = CollectorRegistry()
         add_process_metrics(self._registry)
         self._metrics, self._health = Metrics(self._registry), Health()
@@ -73,16 +74,16 @@ class Worker:
         self._metrics.bundle(bundle.manifest.name, bundle.version)
 
         model = bundle.model(settings.weight, settings.fusion)
-        self._items = model.items
         self._towers = ThreadPoolExecutor(1, "tower")
-        self._embedder = RequestEmbedder(bundle, settings.embed_cache)
-        self._controls = Controls(self._embedder, model.bundle, self._off_loop)
-        late = LateItems(model.items, self._embedder, model.bundle, self._off_loop)
+        embedder = RequestEmbedder(bundle, settings.embed_cache)
+        self._controls = Controls(embedder, model.bundle, self._off_loop)
+        late = LateItems(model.items, embedder, model.bundle, self._off_loop)
         connection = aiokafka_connection(settings)
         self._control_topic = CompactedTopic(connection, settings.topic("controls"), self._controls.apply)
         self._vector_topic = CompactedTopic(connection, settings.topic("vectors"), late.apply)
         self._outbox = Outbox(connection)
-        self._agents = Agents(settings, model, self._embedder, self._controls, self._towers, self._metrics)
+        self._agents = Agents(settings, model, embedder, self._controls, self._towers, self._metrics)
+        self._swaps = Swaps(settings, opened, self._agents, self._controls, late, self._metrics)
         self._app = self._make_app()
         self._candidates = settings.topic("candidates")
         self._rebalance_began = monotonic()
@@ -117,11 +118,12 @@ class Worker:
             await self._app.start()
             stack.push_async_callback(self._app.stop)
             broker = self._settings.kafka_bootstrap
-            log.info("bundle %s, broker %s, metrics on %s", self._bundle.version, broker, server.url)
+            log.info("bundle %s, broker %s, metrics on %s", self._agents.serving.model.bundle, broker, server.url)
             await self._app.wait_first(
                 stop.wait(),
                 self._control_topic.follow(),
                 self._vector_topic.follow(),
+                self._swaps.follow(),
                 heartbeat(self._health, self._metrics),
                 self._watch_state(),
                 self._watch_lag(),
@@ -155,13 +157,19 @@ class Worker:
 
     async def _watch_state(self) -> None:
         hits = misses = 0
+        serving = self._agents.serving
         while True:
+            if serving is not self._agents.serving:
+                serving = self._agents.serving
+                # What it embedded while it was made ready was nobody's look-up.
+                hits, misses = serving.embedder.hits, serving.embedder.misses
+            embedder = serving.embedder
             recovered = self._control_topic.ready and self._vector_topic.ready
             self._health.set("partitions_assigned", bool(self._app.consumer.assignment()))
             self._health.set("controls_recovered", recovered)
-            self._metrics.holds(controls=len(self._controls), items=len(self._items))
-            self._metrics.cache_requests(self._embedder.hits - hits, self._embedder.misses - misses)
-            hits, misses = self._embedder.hits, self._embedder.misses
+            self._metrics.holds(controls=len(self._controls), items=len(serving.model.items))
+            self._metrics.cache_requests(embedder.hits - hits, embedder.misses - misses)
+            hits, misses = embedder.hits, embedder.misses
             await asyncio.sleep(STATE_INTERVAL)
 
     async def _watch_lag(self) -> None:

@@ -5,23 +5,15 @@ import msgspec
 import numpy as np
 import pytest
 
-from ranker.bundle import FILES, MANIFEST, Bundle, Manifest, write_manifest
+from ranker.bundle import FILES, MANIFEST, Bundle, write_manifest
 from ranker.errors import BundleError
 from ranker.vectors import quantize
-from tests.unit.tiny_towers import DIMENSION, TEXTS, bundle, bundle_folder
+from tests.unit.tiny_towers import DIMENSION, TEXTS, bundle, bundle_folder, damaged, reseal
 
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     return Path(shutil.copytree(bundle_folder(), tmp_path / "bundle"))
-
-
-def reseal(folder: Path, **changes: object) -> None:
-    """Write the manifest anew, its version true to what it says."""
-    manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
-    manifest = msgspec.structs.replace(manifest, **changes)
-    manifest = msgspec.structs.replace(manifest, version=manifest.digest())
-    (folder / MANIFEST).write_bytes(msgspec.json.encode(manifest))
 
 
 def test_a_whole_bundle_serves() -> None:
@@ -141,3 +133,17 @@ def test_an_item_tower_replaced_after_loading_is_not_used(copy: Path) -> None:
     with pytest.raises(BundleError, match=r"item_tower\.onnx is damaged"):
         _ = loaded.item_tower
     assert loaded.request_tower.embed(TEXTS[0]).shape == (DIMENSION,)
+
+
+def test_every_damaged_file_is_named(copy: Path) -> None:
+    for name in FILES[2:4]:
+        damaged(copy, name)
+    (copy / FILES[0]).unlink()
+    with pytest.raises(BundleError, match=f"{FILES[0]} is missing.*{FILES[2]} is damaged.*{FILES[3]} is damaged"):
+        Bundle.load(copy)
+
+
+def test_another_format_with_other_fields_is_not_called_damaged(copy: Path) -> None:
+    (copy / MANIFEST).write_bytes(b'{"format":"ctrlrec-bundle/2","new":1}')
+    with pytest.raises(BundleError, match="is of format 'ctrlrec-bundle/2'"):
+        Bundle.load(copy)

@@ -21,7 +21,14 @@ async def at_once(function: Callable[..., Any], *arguments: Any) -> Any:
 
 def record(key: bytes | None, value: bytes | None, headers: Any = (), partition: int = 0) -> Any:
     return SimpleNamespace(
-        topic="t", partition=partition, offset=1, timestamp=5000, key=key, value=value, headers=headers
+        topic="t",
+        partition=partition,
+        offset=1,
+        timestamp=5000,
+        timestamp_type=0,
+        key=key,
+        value=value,
+        headers=headers,
     )
 
 

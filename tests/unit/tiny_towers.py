@@ -7,8 +7,12 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+import msgspec
+
+from ranker import bundle as layout
 from ranker.bundle import Bundle
 from ranker.towers import Tower
+from ranker.vectors import ItemVectors, quantize
 
 DIMENSION, MAX_LENGTH = 128, 24
 TITLES = ["river", "stone", "winter", "harbour", "engine", "garden", "mirror", "lantern", "valley", "orchard"]
@@ -107,6 +111,42 @@ def bundle_folder() -> Path:
     path = folder() / "bundle"
     export(towers(), data(), path, name="tiny")
     return path
+
+
+@cache
+def other_bundle_folder() -> Path:
+    """One of the same items that differs in every vector: its towers have changed places. Not to be changed."""
+    from ranker.data import load_dataset
+
+    path = Path(shutil.copytree(bundle_folder(), folder() / "other"))
+    request_tower, item_tower = path / layout.REQUEST_TOWER, path / layout.ITEM_TOWER
+    request_tower.rename(path / "spare")
+    item_tower.rename(request_tower)
+    (path / "spare").rename(item_tower)
+    tower, catalogue = Tower(item_tower, path / layout.TOKENIZER, max_length=MAX_LENGTH), load_dataset(data()).catalogue
+    vectors = [quantize(tower.embed(text)) for text in catalogue.texts()]
+    ItemVectors.save(path, [item.item_id for item in catalogue.items], vectors)
+    reseal(path, name="other")
+    return path
+
+
+def reseal(folder: Path, **changes: object) -> str:
+    """Write the manifest anew, true to the files and to `changes`; the version."""
+    file = folder / layout.MANIFEST
+    manifest = msgspec.json.decode(file.read_bytes(), type=layout.Manifest)
+    files = {name: layout.sha256(folder / name) for name in layout.FILES}
+    manifest = msgspec.structs.replace(manifest, **{"files": files} | changes)
+    manifest = msgspec.structs.replace(manifest, version=manifest.digest())
+    file.write_bytes(msgspec.json.encode(manifest))
+    return manifest.version
+
+
+def damaged(folder: Path, name: str) -> Path:
+    """The folder, with one byte in the middle of this file changed."""
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    (folder / name).write_bytes(content)
+    return folder
 
 
 @cache
