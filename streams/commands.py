@@ -5,10 +5,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from streams.lettercommands import app as dead_letters
+from streams.lettercommands import redrive
+
 if TYPE_CHECKING:
     from streams.replay import Summary
 
 app = typer.Typer()
+app.add_typer(dead_letters, name="dead-letters")
+app.command()(redrive)
 
 DataDir = Annotated[Path, typer.Option(help="The data set whose users ask, as `ctrlrec data` left it.")]
 
