@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from streams.replay import Summary
 
 app = typer.Typer()
-app.add_typer(dead_letters, name="dead-letters")
-app.command()(redrive)
+app.add_typer(dead_letters, name="dead-letters")  # and its `redrive` by itself, below
 
 DataDir = Annotated[Path, typer.Option(help="The data set whose users ask, as `ctrlrec data` left it.")]
 
@@ -163,6 +162,9 @@ def replay(
             progress=lambda done: bar.update(task, completed=done),
         )
     _print_summary(summary, out, loaded.version)
+
+
+app.command()(redrive)
 
 
 def _print_summary(summary: "Summary", out: Path, version: str) -> None:
