@@ -1,6 +1,6 @@
 # Two commands to begin with: make demo, make test.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up bundle test lint type bench lock clean
+.PHONY: help setup demo up bundle test lint type bench schemas lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -25,6 +25,8 @@ type: .venv/dev ## types
 	@$(BIN)/mypy
 bench: .venv/dev bundle ## one line a figure, and var/bench.json; fails where a bound is missed (BENCH=--no-bounds)
 	@$(BIN)/python -m tests.bench $(BENCH)
+schemas: .venv/dev ## write docs/schemas anew: AsyncAPI and JSON Schema, from the structs
+	@$(BIN)/python -m streams.schemas
 lock: .venv/dev ## pin the newest versions that pyproject.toml allows
 	@PATH=$(BIN):$$PATH UV_FIND_LINKS="$(PIP_FIND_LINKS)" constraints/lock
 clean: ## remove the environment and everything that was made

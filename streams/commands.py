@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from streams.bundles import app as bundles
+from streams.lettercommands import app as dead_letters
+from streams.lettercommands import redrive
 
 if TYPE_CHECKING:
     from streams.replay import Summary
 
 app = typer.Typer()
 app.add_typer(bundles, name="bundle")
+app.add_typer(dead_letters, name="dead-letters")  # and its `redrive` by itself, below
 
 DataDir = Annotated[Path, typer.Option(help="The data set whose users ask, as `ctrlrec data` left it.")]
 
@@ -163,6 +166,9 @@ def replay(
             progress=lambda done: bar.update(task, completed=done),
         )
     _print_summary(summary, out, loaded.version)
+
+
+app.command()(redrive)
 
 
 def _print_summary(summary: "Summary", out: Path, version: str) -> None:

@@ -8,6 +8,8 @@ from streams.outbox import Output
 from streams.transport import Record
 
 PREFIX = "ctrlrec.error."
+REDRIVEN = "ctrlrec.redriven"
+"""Header of what was a dead letter and was sent back: how often, so that poison does not circle for ever."""
 KEPT_BYTES = 500_000
 """Of a value that is larger, only so many bytes are kept; the hash in the headers is of all of it."""
 KEPT_KEY, KEPT_HEADERS = 10_000, 100_000
@@ -17,6 +19,12 @@ KEPT_KEY, KEPT_HEADERS = 10_000, 100_000
 def headers_size(record: Record) -> int:
     """Bytes of all headers, names and values."""
     return sum(len(name.encode()) + len(value or b"") for name, value in record.headers)
+
+
+def redrives(record: Record) -> int:
+    """How often it was sent back. Whoever writes nonsense there has written 0."""
+    said = (value or b"" for name, value in record.headers if name == REDRIVEN)
+    return max((int(text) for text in said if text.isdigit() and len(text) <= 9), default=0)
 
 
 def dead_letter(topic: str, record: Record, error: BadEvent, bundle: str) -> Output:
@@ -30,14 +38,17 @@ def dead_letter(topic: str, record: Record, error: BadEvent, bundle: str) -> Out
         "timestamp": str(record.timestamp),
         "class": error.reason,
         "message": str(error),
-        "attempt": str(1 + sum(name == PREFIX + "class" for name, _ in record.headers)),
+        "attempt": str(1 + redrives(record) + sum(name == PREFIX + "class" for name, _ in record.headers)),
         "app-version": __version__,
         "bundle": bundle,
         "payload-sha256": hashlib.sha256(value or b"").hexdigest(),
     }
     own = record.headers if headers_size(record) <= KEPT_HEADERS else ()
-    headers = [*own, *((PREFIX + name, text.encode()) for name, text in about.items())]
     # A dead letter must have a key or a value to be a record at all.
     kept = b"" if value is None and record.key is None else value and value[:KEPT_BYTES]
     key = record.key and record.key[:KEPT_KEY]
+    cut = {"value": len(value or b"") > KEPT_BYTES, "key": key != record.key, "headers": own is not record.headers}
+    if any(cut.values()):
+        about["cut"] = " ".join(part for part, shorter in cut.items() if shorter)
+    headers = [*own, *((PREFIX + name, text.encode()) for name, text in about.items())]
     return Output(topic, record.partition, key, kept, headers)

@@ -15,8 +15,14 @@ TOPICS: dict[str, dict[str, str]] = {
     "items": {"cleanup.policy": "compact"},
     "vectors": {"cleanup.policy": "compact"},
     "dead-letters": {"cleanup.policy": "delete", "retention.ms": str(30 * 24 * 3600 * 1000)},
+    # Says which dead letters were sent back, so it must outlive them, and the segment that they lie in.
+    "redriven": {"cleanup.policy": "delete", "retention.ms": str(60 * 24 * 3600 * 1000)},
 }
 """Name without the prefix → configuration. `controls` and `vectors` hold what became of `requests` and `items`."""
+SOURCES = ("requests", "candidates", "items")
+"""Those whose records can become dead letters; nothing is ever sent back to any other."""
+UNNEEDED = {"redriven"}
+"""A worker starts without them: fleets from before these topics go on."""
 
 NO_ERROR, TOPIC_ALREADY_EXISTS = 0, 36
 READY_TIMEOUT = 15.0
@@ -67,7 +73,7 @@ def check_topics(settings: Settings) -> None:
             there = _partitions(admin, settings)
         finally:
             admin.close()
-    if missing := [settings.topic(name) for name in TOPICS if name not in there]:
+    if missing := [settings.topic(name) for name in TOPICS if name not in there and name not in UNNEEDED]:
         raise BrokerError(f"topics that are not there: {', '.join(missing)}; `ctrlrec topics` creates them")
     _agree(settings, there, ("requests", "candidates", "controls", "rankings", "dead-letters"))
     _agree(settings, there, ("items", "vectors"))

@@ -115,7 +115,7 @@ def test_the_broker_command_runs_until_it_is_told_to_stop(how: signal.Signals) -
         assert command.stdout
         assert f"127.0.0.1:{port}" in command.stdout.readline()
         assert f"CTRLREC_KAFKA_BOOTSTRAP=127.0.0.1:{port}" in command.stdout.readline()
-        assert ctrlrec("topics", CTRLREC_KAFKA_BOOTSTRAP=f"127.0.0.1:{port}").stdout.count("created") == 7
+        assert ctrlrec("topics", CTRLREC_KAFKA_BOOTSTRAP=f"127.0.0.1:{port}").stdout.count("created") == 8
         command.send_signal(how)
         assert command.wait(20) == 0
         assert command.stderr

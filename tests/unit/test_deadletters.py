@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ranker.errors import BadEvent
-from streams.deadletters import KEPT_BYTES, KEPT_KEY, dead_letter
+from streams.deadletters import KEPT_BYTES, KEPT_KEY, REDRIVEN, dead_letter
 
 REASON = BadEvent("schema", "wrong - at `$.field`")
 
@@ -39,6 +39,27 @@ def test_attempts_are_counted() -> None:
     second = dead_letter("dead", record(headers=tuple(first.headers)), REASON, "b1")
     attempts = [value for name, value in second.headers if name == "ctrlrec.error.attempt"]
     assert attempts == [b"1", b"2"]
+
+
+def test_what_was_sent_back_counts_as_an_attempt() -> None:
+    def attempt(*said: bytes) -> bytes:
+        headers = tuple((REDRIVEN, value) for value in said)
+        return dict(dead_letter("dead", record(headers=headers), REASON, "b1").headers)["ctrlrec.error.attempt"]
+
+    assert attempt() == b"1"
+    assert attempt(b"2") == b"3"
+    assert attempt(b"1", b"3") == b"4"
+    assert attempt(b"often") == attempt(b"-7") == attempt(b"") == attempt(b"9" * 5000) == b"1"
+    assert dead_letter("dead", record(headers=((REDRIVEN, None),)), REASON, "b1").key == b"k"
+
+
+def test_what_was_cut_is_said() -> None:
+    def cut(**parts: Any) -> bytes | None:
+        return dict(dead_letter("dead", record(**parts), REASON, "b1").headers).get("ctrlrec.error.cut")
+
+    assert cut() is cut(value=b"v" * KEPT_BYTES, key=b"k" * KEPT_KEY) is None
+    assert cut(value=b"v" * (KEPT_BYTES + 1)) == b"value"
+    assert cut(key=b"k" * (KEPT_KEY + 1), headers=(("h", b"x" * 200_000),)) == b"key headers"
 
 
 @settings(deadline=None, max_examples=40)

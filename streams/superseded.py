@@ -1,0 +1,114 @@
+"""Dead letters that the world has moved on from: sent back, an old wish or an old text would replace a newer one."""
+
+from collections.abc import Collection, Sequence
+
+from kafka import KafkaConsumer, TopicPartition
+
+from ranker.errors import BadEvent
+from ranker.events import ControlRequest
+from streams.kafka import broker_errors, kafka_python_connection
+from streams.letters import Letter
+from streams.scan import scan
+from streams.settings import Settings
+from streams.wire import decode_control, decode_request
+
+Places = set[tuple[int, int]]
+"""Partition and offset of dead letters."""
+
+
+def superseded(settings: Settings, letters: Sequence[Letter]) -> Places:
+    """Those of `letters` that must not be sent back. Raises BrokerError."""
+    requests = [letter for letter in letters if letter.topic == "requests"]
+    items = [letter for letter in letters if letter.topic == "items"]
+    return _old_requests(settings, requests) | _old_items(settings, items)
+
+
+def _old_requests(settings: Settings, letters: list[Letter]) -> Places:
+    """Requests made before the latest of their user's that can be found.
+
+    What cannot be read as a request is not among them, and replaces nothing.
+    """
+    asked = [(letter, request) for letter in letters if (request := _request(letter.record.value))]
+    if not asked:
+        return set()
+    latest: dict[str, float] = {}
+    users = {request.user_id for _, request in asked}
+
+    def seen(user_id: str, created_at: float) -> None:
+        if user_id in users:
+            latest[user_id] = max(created_at, latest.get(user_id, created_at))
+
+    for _, request in asked:
+        seen(request.user_id, request.created_at)
+    for user_id, created_at in _controls(settings, users):
+        seen(user_id, created_at)
+    for record in scan(settings, "requests", _unread(settings)):
+        if request := _request(record.value):
+            seen(request.user_id, request.created_at)
+    return {
+        (letter.partition, letter.offset) for letter, request in asked if request.created_at < latest[request.user_id]
+    }
+
+
+def _request(value: bytes | None) -> ControlRequest | None:
+    try:
+        request: ControlRequest = decode_request(value)
+    except BadEvent:
+        return None
+    return request
+
+
+def _controls(settings: Settings, users: Collection[str]) -> list[tuple[str, float]]:
+    """When the controls and withdrawals of these users were made."""
+    from streams.views import withdrawn_at
+
+    found = []
+    for record in scan(settings, "controls"):
+        user_id = (record.key or b"").decode(errors="replace")
+        if user_id not in users:
+            continue
+        try:
+            made = withdrawn_at(record) if record.value is None else decode_control(record.value).created_at
+        except (BadEvent, ValueError):
+            continue  # the workers pass it over, too
+        found.append((user_id, made))
+    return found
+
+
+def _unread(settings: Settings) -> dict[int, int]:
+    """Where the workers' group is in the requests: what lies behind has no control yet."""
+    name = settings.topic("requests")
+    with broker_errors(settings):
+        consumer = KafkaConsumer(
+            **kafka_python_connection(settings), group_id=settings.group, enable_auto_commit=False
+        )  # only asks: it subscribes to nothing and so joins no group
+        try:
+            places = [TopicPartition(name, partition) for partition in consumer.partitions_for_topic(name) or ()]
+            committed = {place.partition: consumer.committed(place) for place in places}
+            if fresh := [place for place in places if committed[place.partition] is None]:
+                beginnings = consumer.beginning_offsets(fresh)
+                committed |= {place.partition: beginnings[place] for place in fresh}
+        finally:
+            consumer.close()
+    return committed
+
+
+def _old_items(settings: Settings, letters: list[Letter]) -> Places:
+    """Items of which the topic holds a later record."""
+    if not letters:
+        return set()
+    starts: dict[int, int] = {}
+    for letter in letters:
+        starts[letter.source_partition] = min(
+            letter.source_offset + 1, starts.get(letter.source_partition, letter.source_offset + 1)
+        )
+    keys = {letter.record.key for letter in letters}
+    last: dict[tuple[int, bytes | None], int] = {}
+    for record in scan(settings, "items", starts):
+        if record.key in keys:
+            last[record.partition, record.key] = record.offset
+    return {
+        (letter.partition, letter.offset)
+        for letter in letters
+        if last.get((letter.source_partition, letter.record.key), -1) > letter.source_offset
+    }
