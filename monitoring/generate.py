@@ -10,13 +10,25 @@ from pathlib import Path
 
 from monitoring.alerts import failures, objectives
 from monitoring.alerts.rules import Links, to_yaml
+from monitoring.dashboards.adherence import ADHERENCE
+from monitoring.dashboards.build import Dashboard, to_json
+from monitoring.dashboards.kafka import KAFKA
+from monitoring.dashboards.overview import OVERVIEW
 from monitoring.docs import metrics_page
+
+DASHBOARDS = {"overview": OVERVIEW, "adherence": ADHERENCE, "kafka": KAFKA}
+
+
+def _file(dashboard: Dashboard) -> Callable[[Links], str]:
+    return lambda _: to_json(dashboard)
+
 
 ROOT = Path(__file__).parent.parent
 FILES: dict[str, Callable[[Links], str]] = {
     "docs/metrics.md": lambda _: metrics_page(),
     "monitoring/alerts/recording.yml": lambda links: to_yaml(objectives.RECORDING + failures.RECORDING, links),
     "monitoring/alerts/alerts.yml": lambda links: to_yaml(objectives.ALERTS + failures.ALERTS, links),
+    **{f"monitoring/dashboards/{name}.json": _file(dashboard) for name, dashboard in DASHBOARDS.items()},
 }
 
 
