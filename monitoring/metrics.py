@@ -90,7 +90,7 @@ class Metrics:
         )
         self._correlation = {pair: correlation.labels(pair) for pair in pairs}
         self._overlap = histogram(
-            "topk_overlap_ratio", "Share of the base top that is still on top", RATIO, "adherence"
+            "topk_overlap_ratio", "Share of the base top still on top", RATIO, "adherence"
         ).labels()
         self._conflicts = counter(
             "conflict_rankings_total",
@@ -101,9 +101,7 @@ class Metrics:
 
         requests = counter("control_requests_total", "Control requests", "control_request", op=OPS, ood=_FLAGS)
         self._control_requests = {op: [requests.labels(op, ood) for ood in _FLAGS] for op in OPS}
-        dead_letters = counter(
-            "dead_letters_total", "Events that could not be processed", "dead_letter", reason=REASONS
-        )
+        dead_letters = counter("dead_letters_total", "Events beyond processing", "dead_letter", reason=REASONS)
         self._dead_letters = {reason: dead_letters.labels(reason) for reason in REASONS}
         self._cache = counter(
             "cache_requests_total",
@@ -129,13 +127,9 @@ class Metrics:
         self._controls = gauge("controls_active", "Controls held in memory", "holds")
         self._items = gauge("item_vectors", "Items that have a vector", "holds")
         self._items_built = gauge(
-            "item_vectors_built_timestamp_seconds",
-            "When the bundle's item vectors were made; 0 where it does not say",
-            "holds",
+            "item_vectors_built_timestamp_seconds", "When the item vectors were made, or 0", "holds"
         )
-        self._loop_lag = histogram(
-            "event_loop_lag_seconds", "How late the event loop wakes up", SECONDS, "beat"
-        ).labels()
+        self._loop_lag = histogram("event_loop_lag_seconds", "How late the loop wakes up", SECONDS, "beat").labels()
         self._heartbeat = gauge("heartbeat_timestamp_seconds", "When the event loop last woke up", "beat")
         self._build = define.info("build_info", "What runs", "build", "version", "python")
         self._bundle = define.info("bundle_info", "What it ranks with", "bundle", "name", "version")
