@@ -38,68 +38,103 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         define = Definitions(registry)
         counter, gauge, histogram = define.counter, define.gauge, define.histogram
+        self.definitions = define.all
 
-        end_to_end = histogram("end_to_end_duration_seconds", "Candidate list made to its ranking confirmed", SECONDS)
+        end_to_end = histogram(
+            "end_to_end_duration_seconds", "Candidate list made to its ranking confirmed", SECONDS, "emitted"
+        )
         self._end_to_end = end_to_end.labels()
         stages = histogram(
-            "stage_duration_seconds", "Time per list and stage (a batch's, shared out)", SECONDS, stage=STAGES
+            "stage_duration_seconds",
+            "Time per list and stage (a batch's, shared out)",
+            SECONDS,
+            "ranked, emitted, stage",
+            stage=STAGES,
         )
         self._stages = {stage: stages.labels(stage) for stage in STAGES}
-        rankings = counter("rankings_total", "Candidate lists by what became of them", outcome=OUTCOMES)
+        rankings = counter("rankings_total", "Candidate lists by what became of them", "ranked", outcome=OUTCOMES)
         self._outcomes = {outcome: rankings.labels(outcome) for outcome in OUTCOMES}
-        ages = histogram("event_age_seconds", "Age of events when they are consumed", LONG_SECONDS, topic=TOPICS)
+        ages = histogram(
+            "event_age_seconds", "Age of events when they are consumed", LONG_SECONDS, "ranked, consumed", topic=TOPICS
+        )
         self._ages = {topic: ages.labels(topic) for topic in TOPICS}
-        skewed = counter("clock_skew_events_total", "Events dated later than they were consumed", topic=TOPICS)
+        skewed = counter(
+            "clock_skew_events_total", "Events dated later than they were consumed", "ranked, consumed", topic=TOPICS
+        )
         self._skewed = {topic: skewed.labels(topic) for topic in TOPICS}
-        self._sizes = histogram("candidates_per_list", "Items in a candidate list", ITEMS).labels()
-        self._unknown = counter("unknown_items_total", "Candidates without a vector")
+        self._sizes = histogram("candidates_per_list", "Items in a candidate list", ITEMS, "ranked").labels()
+        self._unknown = counter("unknown_items_total", "Candidates without a vector", "ranked")
 
         alignment = histogram(
-            "alignment_ratio", "Alignment of the top with the request", RATIO, ranking=("fused", "base")
+            "alignment_ratio", "Alignment of the top with the request", RATIO, "adherence", ranking=("fused", "base")
         )
         self._alignment = {ranking: alignment.labels(ranking) for ranking in ("fused", "base")}
         gain = histogram(
-            "adherence_gain_ratio", "(1 + gain) / 2, the share of the headroom that was won", RATIO, ood=_FLAGS
+            "adherence_gain_ratio",
+            "(1 + gain) / 2, the share of the headroom that was won",
+            RATIO,
+            "adherence",
+            ood=_FLAGS,
         )
         self._gain = [gain.labels(ood) for ood in _FLAGS]
-        squares = counter("adherence_gain_squares_total", "Sum of squared gains, for standard errors", ood=_FLAGS)
+        squares = counter(
+            "adherence_gain_squares_total", "Sum of squared gains, for standard errors", "adherence", ood=_FLAGS
+        )
         self._gain_squares = [squares.labels(ood) for ood in _FLAGS]
         self._evaluations = counter(
-            "adherence_evaluations_total", "Sampled rankings by whether they follow the request",
+            "adherence_evaluations_total", "Sampled rankings by whether they follow the request", "adherence",
             result=("adherent", "nonadherent", "no_headroom", "invalid"),
         )  # fmt: skip
         pairs = ("fused_base", "fused_request", "base_request")
-        correlation = histogram("order_correlation_ratio", "(1 + Kendall's tau) / 2 of two orders", RATIO, pair=pairs)
+        correlation = histogram(
+            "order_correlation_ratio", "(1 + Kendall's tau) / 2 of two orders", RATIO, "order_correlation", pair=pairs
+        )
         self._correlation = {pair: correlation.labels(pair) for pair in pairs}
-        self._overlap = histogram("topk_overlap_ratio", "Share of the base top that is still on top", RATIO).labels()
+        self._overlap = histogram(
+            "topk_overlap_ratio", "Share of the base top still on top", RATIO, "adherence"
+        ).labels()
         self._conflicts = counter(
-            "conflict_rankings_total", "Sampled rankings whose platform and request disagree", dominated=_FLAGS
+            "conflict_rankings_total",
+            "Sampled rankings whose platform and request disagree",
+            "order_correlation",
+            dominated=_FLAGS,
         )
 
-        requests = counter("control_requests_total", "Control requests", op=OPS, ood=_FLAGS)
+        requests = counter("control_requests_total", "Control requests", "control_request", op=OPS, ood=_FLAGS)
         self._control_requests = {op: [requests.labels(op, ood) for ood in _FLAGS] for op in OPS}
-        dead_letters = counter("dead_letters_total", "Events that could not be processed", reason=REASONS)
+        dead_letters = counter("dead_letters_total", "Events beyond processing", "dead_letter", reason=REASONS)
         self._dead_letters = {reason: dead_letters.labels(reason) for reason in REASONS}
         self._cache = counter(
-            "cache_requests_total", "Look-ups of vectors", cache=("requests",), result=("hit", "miss", "stale")
+            "cache_requests_total",
+            "Look-ups of vectors",
+            "cache_requests",
+            cache=("requests",),
+            result=("hit", "miss", "stale"),
         )
-        last_event = gauge("last_event_timestamp_seconds", "When an event was last consumed", topic=TOPICS)
+        last_event = gauge(
+            "last_event_timestamp_seconds", "When an event was last consumed", "ranked, consumed", topic=TOPICS
+        )
         self._last_event = {topic: last_event.labels(topic) for topic in TOPICS}
-        self._last_ranking = gauge("last_ranking_timestamp_seconds", "When a ranking was last confirmed")
-        self._consumer_lag = gauge("consumer_lag_events", "End offset less committed offset", topic=(), partition=())
-        self._rebalances = counter("rebalances_total", "Times that partitions were assigned anew")
-        rebalance = histogram("rebalance_duration_seconds", "From losing partitions to having new ones", LONG_SECONDS)
+        self._last_ranking = gauge("last_ranking_timestamp_seconds", "When a ranking was last confirmed", "emitted")
+        self._consumer_lag = gauge(
+            "consumer_lag_events", "End offset less committed offset", "consumer_lag", topic=(), partition=()
+        )
+        self._rebalances = counter("rebalances_total", "Times that partitions were assigned anew", "rebalanced")
+        rebalance = histogram(
+            "rebalance_duration_seconds", "From losing partitions to having new ones", LONG_SECONDS, "rebalanced"
+        )
         self._rebalance = rebalance.labels()
 
-        self._controls = gauge("controls_active", "Controls held in memory")
-        self._items = gauge("item_vectors", "Items that have a vector")
-        self._items_built = gauge("item_vectors_built_timestamp_seconds", "When the bundle's item vectors were made")
-        self._loop_lag = histogram("event_loop_lag_seconds", "How late the event loop wakes up", SECONDS).labels()
-        self._heartbeat = gauge("heartbeat_timestamp_seconds", "When the event loop last woke up")
-        swaps = counter("bundle_swaps_total", "Bundles that were activated, by whether they serve", result=SWAPS)
+        self._controls = gauge("controls_active", "Controls held in memory", "holds")
+        self._items = gauge("item_vectors", "Items that have a vector", "holds")
+        self._loop_lag = histogram("event_loop_lag_seconds", "How late the loop wakes up", SECONDS, "beat").labels()
+        self._heartbeat = gauge("heartbeat_timestamp_seconds", "When the event loop last woke up", "beat")
+        swaps = counter(
+            "bundle_swaps_total", "Bundles that were activated, by whether they serve", "bundle_swap", result=SWAPS
+        )
         self._swaps = {result: swaps.labels(result) for result in SWAPS}
-        self._build = define.info("build_info", "What runs")
-        self._bundle = define.info("bundle_info", "What it ranks with")
+        self._build = define.info("build_info", "What runs", "build", "version", "python")
+        self._bundle = define.info("bundle_info", "What it ranks with", "bundle", "name", "version")
 
     def ranked(self, run: CandidateRun) -> None:
         """Count what was noted of a run of candidate lists that were consumed and ranked."""
@@ -187,9 +222,9 @@ class Metrics:
         for (topic, partition), events in lags.items():
             self._consumer_lag.labels(topic, str(partition)).set(events)
 
-    def holds(self, *, controls: int | None = None, items: int | None = None, items_built: float | None = None) -> None:
-        """What is in memory: controls, item vectors, and when the bundle's were made."""
-        for gauge, value in ((self._controls, controls), (self._items, items), (self._items_built, items_built)):
+    def holds(self, *, controls: int | None = None, items: int | None = None) -> None:
+        """What is in memory: controls and item vectors."""
+        for gauge, value in ((self._controls, controls), (self._items, items)):
             if value is not None:
                 gauge.set(value)
 
@@ -199,9 +234,11 @@ class Metrics:
         self._loop_lag.observe(max(0.0, lag))
 
     def build(self, version: str, python: str) -> None:
+        """The worker starts."""
         self._build.info({"version": version, "python": python})
 
     def bundle(self, name: str, version: str) -> None:
+        """A bundle is served from now on."""
         self._bundle.info({"name": name, "version": version})
 
     def bundle_swap(self, result: str) -> None:

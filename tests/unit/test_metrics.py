@@ -166,7 +166,7 @@ def test_the_rest(scrape: Scrape) -> None:
     metrics.cache_requests(hits=5, misses=2)
     metrics.dead_letter("schema")
     metrics.rebalanced(4.0)
-    metrics.holds(controls=7, items=1682, items_built=123.0)
+    metrics.holds(controls=7, items=1682)
     metrics.beat(55.0, -0.001)
     metrics.build("1.2", "3.11")
     metrics.bundle("movies", "abc")

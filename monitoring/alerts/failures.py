@@ -1,0 +1,162 @@
+"""What goes wrong in ways of its own: the requests are not followed, or the worker does not move."""
+
+from monitoring.alerts import thresholds as t
+from monitoring.alerts.rules import Alert, Group, Record
+
+_GAIN = "feedranker_adherence_gain_ratio"
+_EVALUATED = 'feedranker_adherence_evaluations_total{result=~"adherent|nonadherent|no_headroom"}'
+_TOPIC = "requests|candidates|items"
+_CONSUMED = "feedranker_event_age_seconds_count"
+_LOOP = "feedranker_event_loop_lag_seconds"
+
+RECORDING = [
+    Group(
+        "ctrlrec-adherence-figures",
+        [
+            Record("job:feedranker_adherence_gain:increase1h", f"sum by (job) (increase({_GAIN}_count[1h]))"),
+            Record(
+                "job:feedranker_adherence_gain:mean1h",
+                f"2 * sum by (job) (rate({_GAIN}_sum[1h])) / sum by (job) (rate({_GAIN}_count[1h])) - 1",
+            ),
+            Record(
+                "job:feedranker_adherence_gain:stderr1h",
+                "sqrt(\n"
+                "  clamp_min(\n"
+                "    sum by (job) (rate(feedranker_adherence_gain_squares_total[1h]))\n"
+                f"    / sum by (job) (rate({_GAIN}_count[1h]))\n"
+                "    - job:feedranker_adherence_gain:mean1h ^ 2,\n"
+                "    0\n"
+                "  )\n"
+                "  / job:feedranker_adherence_gain:increase1h\n"
+                ")",
+            ),
+            Record(
+                "job:feedranker_conflicts:increase1h", "sum by (job) (increase(feedranker_conflict_rankings_total[1h]))"
+            ),
+            Record(
+                "job:feedranker_conflicts_dominated:ratio_rate1h",
+                'sum by (job) (rate(feedranker_conflict_rankings_total{dominated="1"}[1h]))\n'
+                "/ sum by (job) (rate(feedranker_conflict_rankings_total[1h]))",
+            ),
+            Record("job:feedranker_adherence_evaluated:increase1h", f"sum by (job) (increase({_EVALUATED}[1h]))"),
+            Record(
+                "job:feedranker_no_headroom:ratio_rate1h",
+                'sum by (job) (rate(feedranker_adherence_evaluations_total{result="no_headroom"}[1h]))\n'
+                f"/ sum by (job) (rate({_EVALUATED}[1h]))",
+            ),
+        ],
+    ),
+    Group(
+        "ctrlrec-flow",
+        [
+            # The workers know topics by their full names, with a prefix perhaps; the other metrics by their short ones.
+            Record(
+                "job_topic:feedranker_consumer_lag_events:sum",
+                f'sum by (job, topic) (label_replace(feedranker_consumer_lag_events, "topic", "$1", "topic", ".*({_TOPIC})"))',
+            ),
+            Record(
+                "job_topic:feedranker_consumer_lag_seconds:rate5m",
+                f"job_topic:feedranker_consumer_lag_events:sum / sum by (job, topic) (rate({_CONSUMED}[5m]))",
+            ),
+            Record(
+                "job:feedranker_dead_letters:increase15m", "sum by (job) (increase(feedranker_dead_letters_total[15m]))"
+            ),
+            Record(
+                "job:feedranker_dead_letters:ratio_rate15m",
+                "sum by (job) (rate(feedranker_dead_letters_total[15m]))\n"
+                "/ (\n"
+                f"  sum by (job) (rate({_CONSUMED}[15m]))\n"
+                "  + sum by (job) (rate(feedranker_dead_letters_total[15m]))\n"
+                ")",
+            ),
+        ],
+    ),
+]
+
+ADHERENCE = Group(
+    "ctrlrec-adherence-failures",
+    [
+        Alert(
+            "NoLift", "ticket",
+            "job:feedranker_adherence_gain:mean1h\n"
+            f"+ {t.NO_LIFT_ERRORS} * job:feedranker_adherence_gain:stderr1h < {t.NO_LIFT_GAIN}\n"
+            f"and job:feedranker_adherence_gain:increase1h > {t.NO_LIFT_SAMPLES}",
+            "{{ $labels.job }}: requests change next to nothing",
+            "Over the last hour the mean gain in alignment is at most {{ $value | humanizePercentage }} of what each list "
+            f"had to give, by {t.NO_LIFT_ERRORS} standard errors; it should be well above {t.NO_LIFT_GAIN:.0%}.",
+            "ctrlrec-adherence", "5m",
+        ),
+        Alert(
+            "BaseDominance", "ticket",
+            f"job:feedranker_conflicts_dominated:ratio_rate1h > {t.DOMINANCE_SHARE}\n"
+            f"and job:feedranker_conflicts:increase1h > {t.DOMINANCE_SAMPLES}",
+            "{{ $labels.job }}: the platform's order wins over the readers' requests",
+            "Where the two disagree, {{ $value | humanizePercentage }} of the sampled rankings of the last hour stayed "
+            "almost as the platform had them.",
+            "ctrlrec-adherence", "5m",
+        ),
+        Alert(
+            "NoInventory", "ticket",
+            f"job:feedranker_no_headroom:ratio_rate1h > {t.NO_INVENTORY_SHARE}\n"
+            f"and job:feedranker_adherence_evaluated:increase1h > {t.NO_INVENTORY_SAMPLES}",
+            "{{ $labels.job }}: the lists hold nothing that fits the requests",
+            "For {{ $value | humanizePercentage }} of the sampled rankings of the last hour no order could have followed the "
+            "request better: what it asks for is not among the candidates.",
+            "ctrlrec-adherence", "5m",
+        ),
+    ],
+)  # fmt: skip
+
+SERVICE = Group(
+    "ctrlrec-service",
+    [
+        Alert(
+            "Stalled", "page",
+            f'sum by (job) (min_over_time(feedranker_consumer_lag_events{{topic=~".*candidates"}}[{t.STALLED_FOR}]) > 0)\n'
+            "and (\n"
+            f"  sum by (job) (increase(feedranker_end_to_end_duration_seconds_count[{t.STALLED_FOR}]))\n"
+            f'  + sum by (job) (increase(feedranker_rankings_total{{outcome="error"}}[{t.STALLED_FOR}]))\n'
+            ") == 0",
+            "{{ $labels.job }}: candidate lists wait and none is ranked",
+            f"{{{{ $value }}}} lists are waiting, and for {t.STALLED_FOR} not one became a ranking or a dead letter.",
+            "ctrlrec-kafka",
+        ),
+        Alert(
+            "LagGrowing", "page",
+            f"job_topic:feedranker_consumer_lag_seconds:rate5m > {t.LAG_SECONDS}\n"
+            f"and deriv(job_topic:feedranker_consumer_lag_events:sum[{t.LAG_FOR}]) > 0",
+            "{{ $labels.job }}: the workers fall behind on {{ $labels.topic }}",
+            "At the present pace what waits takes {{ $value | humanizeDuration }} to work off, and it grows.",
+            "ctrlrec-kafka", t.LAG_FOR,
+        ),
+        Alert(
+            "DeadLetters", "ticket",
+            f"job:feedranker_dead_letters:ratio_rate15m > {t.DEAD_LETTERS_SHARE}\n"
+            f"and job:feedranker_dead_letters:increase15m > {t.DEAD_LETTERS}",
+            "{{ $labels.job }}: events cannot be processed",
+            "{{ $value | humanizePercentage }} of the events of the last 15 minutes became dead letters.",
+            "ctrlrec-kafka",
+        ),
+        Alert(
+            "LoopBlocked", "ticket",
+            "time() - max by (job, instance) (feedranker_heartbeat_timestamp_seconds > 0) "
+            f"> {t.LOOP_SILENT_SECONDS}\n"
+            f'or 1 - sum by (job, instance) (rate({_LOOP}_bucket{{le="{t.LOOP_LATE_SECONDS}"}}[5m]))\n'
+            f"/ sum by (job, instance) (rate({_LOOP}_count[5m])) > {t.LOOP_LATE_SHARE}",
+            "{{ $labels.job }}: the event loop of {{ $labels.instance }} is blocked",
+            f"It has been silent for more than {t.LOOP_SILENT_SECONDS} s, or more than {t.LOOP_LATE_SHARE:.0%} of its "
+            f"wake-ups of the last 5 minutes came over {t.LOOP_LATE_SECONDS * 1000:g} ms late.",
+            "ctrlrec-kafka", t.LOOP_FOR,
+        ),
+        Alert(
+            "Down", "page",
+            f'up{{job=~"{t.JOBS}"}} == 0\nor absent(up{{job=~"{t.JOBS}"}})',
+            "{{ with $labels.instance }}{{ . }} does not answer{{ else }}no worker is scraped{{ end }}",
+            f"For {t.DOWN_FOR} {{{{ with $labels.instance }}}}the worker {{{{ . }}}} has not answered scrapes"
+            "{{ else }}there has been no worker to scrape{{ end }}.",
+            "ctrlrec-kafka", t.DOWN_FOR,
+        ),
+    ],
+)  # fmt: skip
+
+ALERTS = [ADHERENCE, SERVICE]

@@ -1,0 +1,93 @@
+"""Is it well? The first page that somebody who was woken looks at."""
+
+from monitoring.alerts import thresholds as t
+from monitoring.alerts.objectives import OBJECTIVES, Objective
+from monitoring.dashboards.build import JOBS, WORKERS, Dashboard, Panel, Row
+from monitoring.dashboards.queries import gauge, mean, quantile, rate, share
+
+
+def _burn(objective: Objective) -> Panel:
+    factor = 1 - objective.target
+    legend = "{{job}} {{topic}}" if "topic" in objective.by else "{{job}}"
+    window = objective.pairs[0].long
+    return Panel(
+        f"{objective.name.capitalize()}: burn rate, {window}",
+        f"How many times as fast as it may the budget of {t.BUDGET_DAYS} days burns; {objective.target:.4g} are promised. "
+        f"At 1 it lasts just so long; from {objective.pairs[0].factor:g} on somebody is called.",
+        "none",
+        [(f"{objective.errors(window)}{{{JOBS}}} / {factor:.6g}", legend)],
+        width=6,
+        limit=objective.pairs[0].factor,
+    )
+
+
+OVERVIEW = Dashboard(
+    "ctrlrec-overview",
+    "ctrlrec: overview",
+    "Whether readers get their rankings, in time, and whether these follow them.",
+    [
+        Row(
+            "Now",
+            [
+                Panel(
+                    "Alerts", "What fires now.", "none",
+                    [(f'sum by (alertname, severity) (ALERTS{{alertstate="firing",{JOBS}}})', "{{alertname}}")],
+                    kind="table", width=8,
+                ),
+                Panel("Workers", "That answer scrapes.", "short", [(f"sum by (job) (up{{{WORKERS}}})", "{{job}}")],
+                      kind="stat", width=4),
+                Panel("Rankings", "A second.", "reqps", [(rate("rankings_total", "job", 'outcome!="error"'), "{{job}}")],
+                      kind="stat", width=4),
+                Panel("Slowest of a hundred", "99th percentile, end to end.", "s",
+                      [(quantile(0.99, "end_to_end_duration_seconds", "job"), "{{job}}")],
+                      kind="stat", width=4, limit=t.LATENCY_SECONDS),
+                Panel("Bundle", "Which bundle how many workers serve.", "short",
+                      [(f"count by (job, version) (feedranker_bundle_info{{{WORKERS}}})", "{{job}} {{version}}")],
+                      kind="stat", width=4),
+            ],
+            height=6,
+        ),
+        Row("Promises", [_burn(objective) for objective in OBJECTIVES]),
+        Row(
+            "Traffic",
+            [
+                Panel(
+                    "Lists by outcome",
+                    "controlled: steered by a request; base_only: the reader has none; degraded: it could not be followed "
+                    "in full; error: a dead letter.",
+                    "reqps", [(rate("rankings_total", "outcome"), "{{outcome}}")], stack=True,
+                ),
+                Panel(
+                    "End to end", "From a list's created_at to its confirmed ranking.", "s",
+                    [
+                        (quantile(q, "end_to_end_duration_seconds", "job"), f"{{{{job}}}} p{100 * q:g}")
+                        for q in (0.5, 0.9, 0.99)
+                    ],
+                    limit=t.LATENCY_SECONDS,
+                ),
+                Panel(
+                    "Time a list, by stage", "Mean seconds of work; a batch's time is shared out among its lists.", "s",
+                    [(mean("stage_duration_seconds", "stage"), "{{stage}}")],
+                ),
+                Panel("Items a list", "Half of the lists are longer than p50.", "short",
+                      [(quantile(q, "candidates_per_list", "job"), f"{{{{job}}}} p{100 * q:g}") for q in (0.5, 0.99)]),
+                Panel("Requests", "Control requests a second.", "reqps",
+                      [(rate("control_requests_total", "job, op"), "{{job}} {{op}}")]),
+                Panel("Controls in memory", "Requests that stand, of the partitions that each worker has.", "short",
+                      [(gauge("controls_active"), "{{instance}}")]),
+            ],
+        ),
+        Row(
+            "Vectors",
+            [
+                Panel("Items without a vector", "Share of all candidates; they keep their place in the platform's order.",
+                      "percentunit",
+                      [(f"{rate('unknown_items_total', 'job')} / {rate('candidates_per_list_sum', 'job')}", "{{job}}")]),
+                Panel("Items with a vector", "Of the bundle, and those that came later.", "short",
+                      [(gauge("item_vectors"), "{{instance}}")]),
+                Panel("Vectors found in the cache", "Share of the look-ups of requests' vectors.", "percentunit",
+                      [(share("cache_requests_total", 'result="hit"'), "{{job}}")]),
+            ],
+        ),
+    ],
+)  # fmt: skip
