@@ -79,7 +79,8 @@ def _unit(scores: Doubles, spans: Spans) -> Doubles:
     """Each list's scores mapped to 0..1; NaN is passed over and stays."""
     low, high = (spans.spread(extreme.reduceat(scores, spans.starts)) for extreme in (np.fmin, np.fmax))
     with np.errstate(all="ignore"):
-        return np.where(high > low, (scores - low) / (high - low), scores - scores)
+        halves, low, high = scores / 2, low / 2, high / 2  # their difference is finite where that of the scores is not
+        return np.where(high > low, (halves - low) / (high - low), scores - scores)
 
 
 FUSIONS: dict[Method, Fusion] = {"rank": fuse_ranks, "score": fuse_scores, "rrf": fuse_reciprocal}

@@ -24,8 +24,8 @@ MAX_DIMENSION = 2**24 // ITEM_LEVELS**2
 VECTORS, SCALES, IDS = "item_vectors.npy", "item_scales.npy", "item_ids.json"
 BLOCK = 256
 """Rows that are gathered at a time: what the processor's second cache holds."""
-MAX_KEPT, MAX_KEPT_FOR = 64 << 20, 100_000
-"""Bytes of scores that `ItemVectors` keeps, and for how large a catalogue."""
+MAX_KEPT, MOST_KEPT, MAX_KEPT_FOR = 64 << 20, 10_000, 100_000
+"""Bytes of scores that `ItemVectors` keeps, of how many requests, and for how large a catalogue."""
 
 
 class Quantized(NamedTuple):
@@ -82,7 +82,9 @@ class ItemVectors:
         self._buffer = np.empty((BLOCK, values.shape[1]), np.float32)
         self._kept = OrderedDict[int, _Kept]()
         """By the identity of the request's values; the one used last is the last."""
-        self._most_kept = MAX_KEPT // (4 * len(ids)) if 0 < len(ids) <= MAX_KEPT_FOR else 0
+        self._most_kept = 0
+        if 0 < len(ids) <= MAX_KEPT_FOR:
+            self._most_kept = min(MAX_KEPT // (4 * (len(ids) + values.shape[1])), MOST_KEPT)
 
     @classmethod
     def load(cls, folder: Path) -> "ItemVectors":

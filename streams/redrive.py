@@ -95,7 +95,8 @@ def redrive(
         )
         try:
             redriver = _Redriver(settings, producer)
-            redriver.receipt(planned.drop)
+            for first in range(0, len(planned.drop), CHUNK):
+                redriver.receipt(planned.drop[first : first + CHUNK])
             return redriver.send(planned.send, rate, progress)
         finally:
             producer.close(timeout=5)

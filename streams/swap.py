@@ -9,7 +9,6 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from time import monotonic
 from typing import NamedTuple, TypeVar
 
@@ -88,8 +87,7 @@ class Swaps:
                 self._seen = pointer
                 if taking:
                     taking.cancel()
-                    with suppress(asyncio.CancelledError):
-                        await taking
+                    await asyncio.wait([taking])
                 taking = asyncio.create_task(self._take(pointer.active))
         finally:
             if taking:
@@ -115,7 +113,7 @@ class Swaps:
         log.info("bundle %s is read, while %s serves", version, serving)
         began = monotonic()
         try:
-            bundle = await self._off_loop(lambda: self._store.load(version, threads=self._settings.tower_threads))
+            bundle = await self._off_loop(lambda: self._load(version))
             await self._exchange(bundle)
         except BundleError as error:
             self._refused(version, serving, error)
@@ -145,6 +143,12 @@ class Swaps:
         finally:
             self._controls.abandon()
             self._late.abandon()
+
+    def _load(self, version: str) -> Bundle:
+        """With the item tower: read later, on the towers' thread, it would keep requests waiting."""
+        bundle = self._store.load(version, threads=self._settings.tower_threads)
+        _ = bundle.item_tower
+        return bundle
 
     def _refused(self, version: str, serving: str, error: Exception) -> None:
         self._metrics.bundle_swap("refused")

@@ -77,7 +77,7 @@ class Controls:
             try:
                 created_at, control = _read(record)
                 steering = None if control is None else await self._steering(control)
-            except BadEvent as error:
+            except (BadEvent, ValueError) as error:  # ValueError: a vector or a header that is no number
                 log.error("%s[%d]@%d is no control: %s", record.topic, record.partition, record.offset, error)
                 continue
             if created_at < partition.since.get(user_id, created_at):
@@ -171,10 +171,10 @@ class LateItems:
                 while bundle != self._bundle:
                     embedder, bundle = self._embedder, self._bundle
                     vector = await self._run(embedder.quantized_item, item.text)
-            except BadEvent as error:
+                self._items.put(item.item_id, vector)
+            except (BadEvent, ValueError) as error:  # ValueError: a vector of another length
                 log.error("%s[%d]@%d is no item vector: %s", record.topic, record.partition, record.offset, error)
                 continue
-            self._items.put(item.item_id, vector)
             self._note(item.item_id, item.text)
 
     def _note(self, item_id: str, text: str | None) -> None:

@@ -16,6 +16,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from ranker.errors import DataError
+
 WIDTH, GATE_WIDTH, SLOTS = 512, 256, 4
 FILE = "head.safetensors"
 DROPOUT = 0.2
@@ -71,6 +73,8 @@ class Head(nn.Module):
         if not (directory / FILE).is_file():
             return None
         weights = load_file(str(directory / FILE))
+        if "gate.weight" not in weights:
+            raise DataError(f"{directory / FILE}: a head of another version; `ctrlrec train` makes one anew")
         slots, gate_width = weights["gate.weight"].shape
         outputs, width = weights["outer.weight"].shape
         head = cls(weights["inner.weight"].shape[1], outputs // slots, width, gate_width, slots)

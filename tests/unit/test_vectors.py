@@ -116,7 +116,7 @@ def test_scores_that_are_kept_are_those_that_would_be_computed() -> None:
 
 
 def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ranker.vectors.MAX_KEPT", 4 * 40 * 2)
+    monkeypatch.setattr("ranker.vectors.MAX_KEPT", 4 * (40 + 16) * 2)
     rng = np.random.default_rng(6)
     items, requests = item_vectors(unit(rng, 40, 16)), [quantize(vector).floats() for vector in unit(rng, 5, 16)]
     for _ in range(3):

@@ -124,6 +124,22 @@ def test_what_cannot_be_used_is_passed_over(bundle: SmallBundle, caplog: pytest.
     assert "canary" not in caplog.text
 
 
+def test_records_that_another_version_wrote_are_passed_over(bundle: SmallBundle, controls: Controls) -> None:
+    odd = msgspec.json.decode(control(bundle, "u", 2.0).value)
+    odd["vector"] = "AQID"  # three bytes
+    apply(controls, record(b"u", encode(odd)), record(b"u", None, (("ctrlrec.created-at", b"soon"),)))
+    apply(controls, control(bundle, "u", 3.0))
+    assert in_force(controls, "u") == "u@3.0"
+    items = bundle.items
+    late = LateItems(items, RequestEmbedder(bundle), bundle.version, at_once)
+    made = RequestEmbedder(bundle).item_vector(ItemUpsert(item_id="new", text="a film"))
+    short = msgspec.structs.replace(made, vector=made.vector[:DIMENSION])
+    apply(late, record(b"new", encode(short)))
+    assert items.rows(["new"]).tolist() == [-1]
+    apply(late, record(b"new", encode(made)))
+    assert items.rows(["new"]).tolist() != [-1]
+
+
 def test_late_items_come_and_go(bundle: SmallBundle) -> None:
     late = LateItems(bundle.items, RequestEmbedder(bundle), bundle.version, at_once)
     vector = RequestEmbedder(bundle).item_vector(ItemUpsert(item_id="new", text="text"))
