@@ -1,6 +1,6 @@
 """A tower of torch weights becomes one ONNX graph: token ids in, the finished vector out.
 
-The batch axis is fixed at one text. Dynamic quantization takes its activation scale over everything in a call, so a
+The batch axis is fixed at one text. Quantized activations may take their scale over everything in a call, so a
 text embedded beside others would get another vector; this graph cannot be called that way. With a single text there is
 no padding either, so the graph needs no attention mask, and the mean over its tokens is a plain mean.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ranker.training.head import Head
 
 DOMAINS = frozenset({"", "ai.onnx", "com.microsoft"})
-"""Operator sets that onnxruntime brings along; com.microsoft holds what its dynamic quantization writes."""
+"""Operator sets that onnxruntime brings along; com.microsoft holds those that `exporters.quantize` puts in."""
 
 
 def load_encoder(folder: Path) -> "PreTrainedModel":

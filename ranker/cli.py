@@ -63,8 +63,8 @@ def train(
     """Train both towers from the backbone, then measure them on phrasings and users held out.
 
     First the items: a few thousand requests are judged over the whole catalogue, the judgments are factorised, and the
-    item tower learns to put each item where that says. Then the requests: thousands
-    of them are read once, and a head over all layers of the request tower learns what they want of the items.
+    item tower learns to put each item where that says. Then the requests: thousands of them are read once, and a head
+    over all layers of the request tower learns what they want of the items.
 
     Example: ctrlrec train --minutes 10 --out var/towers
     """

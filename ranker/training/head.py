@@ -57,7 +57,7 @@ class Head(nn.Module):
         """Set the fixed vector by what this head makes of `features` (n, features), and by the `items` (m, d) as they lie."""
         _, directions = torch.linalg.eigh(torch.cov(items.T.double()))  # by ascending variance, in columns
         least = directions[:, : min(NEUTRAL_DIRECTIONS, max(1, len(directions) // 4))].float()
-        # As flat as it can be: what stands out in one component would cost all others their 8-bit resolution.
+        # As flat as it can be: what stands out in one component would cost all others their resolution once quantized.
         signs = torch.randn(NEUTRAL_TRIES, len(least), generator=torch.Generator().manual_seed(0)).sign()
         tries = nn.functional.normalize(signs @ least @ least.T, dim=1)  # (tries, d)
         flattest = tries[tries.abs().amax(dim=1).argmin()]

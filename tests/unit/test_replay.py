@@ -1,6 +1,4 @@
 import json
-import math
-import statistics
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -15,7 +13,6 @@ from ranker.events import CandidateList, ControlRequest, ItemUpsert
 from ranker.rank import TOGETHER, Steering, rank
 from ranker.vectors import quantize
 from streams.replay import ENVELOPE, Replay, Summary, replay_file
-from streams.standarderror import ClusteredMean
 from streams.wire import decode_ranking, encode
 from tests.smallbundle import HashTower, SmallBundle
 
@@ -255,25 +252,3 @@ def test_progress_never_goes_back(tmp_path: Path) -> None:
     replay_file(Replay(bundle, bundle.model()), log, tmp_path / "out", progress=told.append)
     assert told == sorted(told)
     assert 0 < told[-1] <= log.stat().st_size
-
-
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(-5, 5)), min_size=1))
-def test_the_mean_is_the_mean_and_repeating_a_cluster_adds_no_certainty(pairs: list[tuple[str, int]]) -> None:
-    once, twice = ClusteredMean(), ClusteredMean()
-    for cluster, value in pairs:
-        once.add(cluster, value)
-        for _ in range(2):
-            twice.add(cluster, value)
-    assert once.mean == pytest.approx(statistics.mean(value for _, value in pairs))
-    assert (once.count, once.clusters) == (len(pairs), len({cluster for cluster, _ in pairs}))
-    if once.clusters > 1:
-        assert twice.standard_error == pytest.approx(once.standard_error)
-
-
-def test_one_observation_a_cluster_gives_the_usual_standard_error() -> None:
-    values = [0.5, -0.25, 1.0, 0.75]
-    mean = ClusteredMean()
-    for n, value in enumerate(values):
-        mean.add(str(n), value)
-    assert mean.standard_error == pytest.approx(statistics.stdev(values) / math.sqrt(len(values)))
-    assert math.isnan(ClusteredMean().mean)
