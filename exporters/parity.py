@@ -1,4 +1,4 @@
-"""Is what will be served still what was trained? Measured as served: 8-bit towers, vectors of whole numbers, one text a call."""
+"""Is what will be served still what was trained? Measured as served: quantized, one text a call."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
