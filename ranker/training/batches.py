@@ -2,20 +2,22 @@
 
 from collections.abc import Sequence
 from random import Random
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ranker.judges.rule import RuleJudge
 from ranker.requests import Category, Grammar, Request, Split
+from ranker.requests.spec import Spec
 from ranker.requesttext import request_text
 from ranker.taste import Taste
 
-# Half the draws are a wish and a refusal of the same thing, by what the thing is; the others are one request each.
-MIRRORED = 0.5
+# More than half the draws are a wish and a refusal of one thing, by what the thing is; the others are one request each.
+MIRRORED = 0.6
 TOLD = 0.25
 """How many requests that are not about the user's taste come with it all the same: a context must not hurt."""
-SINGLE_FACTS: dict[Category, float] = {"topic": 0.4, "era": 0.15, "popularity": 0.1, "acclaim": 0.1, "taste": 0.25}
+SINGLE_FACTS: dict[Category, float] = {"topic": 0.3, "era": 0.15, "popularity": 0.15, "acclaim": 0.15, "taste": 0.25}
 COMPOUND: dict[Category, float] = {
     "blend": 0.15,
     "either": 0.2,
@@ -23,6 +25,19 @@ COMPOUND: dict[Category, float] = {
     "topic_era": 0.2,
     "exclusion": 0.1,
 }
+
+
+class Judged(NamedTuple):
+    """m requests and the judge's word on n items."""
+
+    texts: list[str]
+    """As the request tower reads them."""
+    scores: NDArray[np.float32]
+    """(m, n) of the requests."""
+    sides: NDArray[np.float32]
+    """(m, 2, n): how well items fit what is wanted, and what is refused; of a request with one side only, that one twice."""
+    present: NDArray[np.float32]
+    """(m, 2), 1 where something is wanted, where something is refused."""
 
 
 class Batches:
@@ -37,15 +52,23 @@ class Batches:
         self._random = Random(seed)
         self._facts = {name: share for name, share in SINGLE_FACTS.items() if name != "taste" or self._tastes}
 
-    def judged(self, requests: int) -> tuple[list[str], NDArray[np.float32]]:
-        """What the request tower reads of m requests, and (m, n) what the judge says of the whole catalogue."""
+    def judged(self, requests: int) -> Judged:
+        """The next requests, and what the judge says of the whole catalogue."""
         texts: list[str] = []
         scores: list[NDArray[np.float32]] = []
+        sides: list[NDArray[np.float32]] = []
+        specs: list[Spec] = []
         for request in self._requests(requests):
             taste = self._random.choice(self._tastes) if self._tastes else None
+            spec = request.spec
             texts.append(self._text(request, taste))
-            scores.append(self._judge.scores(request.spec, taste))
-        return texts, np.stack(scores)
+            scores.append(self._judge.scores(spec, taste))
+            wanted = Spec(spec.wanted or spec.refused, any_of=spec.any_of or not spec.wanted)
+            refused = Spec(spec.refused, any_of=True) if spec.refused else wanted
+            sides.append(np.stack([self._judge.scores(side, taste) for side in (wanted, refused)]))
+            specs.append(spec)
+        present = np.array([[bool(spec.wanted), bool(spec.refused)] for spec in specs], dtype=np.float32)
+        return Judged(texts, np.stack(scores), np.stack(sides), present)
 
     def _requests(self, count: int) -> list[Request]:
         """Mirrored pairs next to each other, then compound requests."""

@@ -1,7 +1,7 @@
 """The towers as torch modules: a transformer encoder, then the mean over its tokens or a head, unit length."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +14,7 @@ from transformers import AutoModel
 from transformers.utils import logging
 
 from ranker.errors import DataError
-from ranker.training.head import Head, layer_features, pooled
+from ranker.training.head import Head, Reading, pooled, read_layers
 
 MAX_LENGTH = 64
 """Tokens after which a text is cut. MiniLM reads more, but the towers are not trained on longer texts."""
@@ -59,15 +59,13 @@ class Tower(nn.Module):
         return Tower(encoder.to(torch.bfloat16) if HALF else encoder, self.tokenizer).eval()
 
     @torch.inference_mode()
-    def features(self, texts: Sequence[str], batch: int = 64) -> Tensor:
-        """(n, features) float32 of n texts, what a head reads."""
+    def read(self, texts: Sequence[str], batch: int = 64) -> Iterator[tuple[list[int], Reading]]:
+        """What a head reads of the texts, some at a time: their rows, and the reading. Texts of like length go together."""
         tokens = self.tokenize(texts)
         order = sorted(range(len(tokens)), key=lambda row: len(tokens[row]))
-        parts = [
-            layer_features(*self._hidden([tokens[row] for row in order[start : start + batch]]))
-            for start in range(0, len(order), batch)
-        ]
-        return torch.cat(parts)[torch.tensor(order).argsort()]
+        for start in range(0, len(order), batch):
+            rows = order[start : start + batch]
+            yield rows, read_layers(*self._hidden([tokens[row] for row in rows]))
 
     def _hidden(self, tokens: Sequence[Sequence[int]]) -> tuple[tuple[Tensor, ...], Tensor]:
         """The (n, length, d) of every layer, the embeddings first, and the mask (n, length)."""

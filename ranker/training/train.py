@@ -17,17 +17,17 @@ from ranker.requests import Grammar
 from ranker.taste import Taste
 from ranker.training.batches import Batches
 from ranker.training.budget import Budget
-from ranker.training.head import Head
+from ranker.training.head import Head, Reading, amounts_to
+from ranker.training.readings import Readings
 from ranker.training.targets import item_targets
 from ranker.training.towers import Tower
 
 ITEM_SHARE, READING_SHARE, HEAD_SHARE = 0.3, 0.42, 0.28
 """Of the budget. Items are read off their facts, which is learned sooner than the many ways of saying no."""
 READ_AT_ONCE, HEAD_BATCH, HEAD_ITEMS, MOST_ITEMS = 256, 128, 256, 2048
-HEAD_RATE, HEAD_DECAY = 1e-3, 0.05
-FEATURE_NOISE = 0.5
-"""In standard deviations; an 8-bit encoder is off by 0.04 of one. Without it, and without a floor under the deviations, the
-head hangs on differences that such an encoder does not keep."""
+HEAD_RATE, HEAD_DECAY = 1.5e-3, 0.05
+SIDES_WEIGHT = 2.0
+STANDARDISED_BY, NEUTRAL_BY = 4096, 1024
 TARGET_REQUESTS = 3000
 ITEM_BATCH = 32
 FROZEN_LAYERS = 2
@@ -69,7 +69,7 @@ def train(
     started = time.monotonic()
     texts = catalogue.texts()
     zero_shot = item.eval().embed(texts)
-    targets = torch.from_numpy(item_targets(batches.judged(TARGET_REQUESTS)[1], zero_shot))
+    targets = torch.from_numpy(item_targets(batches.judged(TARGET_REQUESTS).scores, zero_shot))
     prepared = time.monotonic() - started
     # The clock runs from the first step, whatever embedding the catalogue took: a phase ends when its own time is up.
     item_steps, item_seconds = _train_items(item, texts, targets, budget.part(ITEM_SHARE), seed, watch)
@@ -112,54 +112,66 @@ def _train_head(
 ) -> tuple[int, int, float]:
     """Read requests once through the encoder as it is, then teach a head on what was read, many times over.
 
-    The loss is 1 - r, r the correlation of a request's scores with the judge's over the items. Gives (requests read,
-    steps, seconds).
+    Gives (requests read, steps, seconds).
     """
     started = time.monotonic()
     chosen = np.random.default_rng(seed).permutation(len(item_vectors))[:MOST_ITEMS]
     items = torch.from_numpy(item_vectors[chosen])  # (n, d)
     reader = tower.reader()
-    parts: list[Tensor] = []
-    judgments: list[Tensor] = []
+    readings, judgments = Readings(), []
     for spent in budget.part(READING_SHARE).progress():
-        texts, scores = batches.judged(READ_AT_ONCE)
-        parts.append(reader.features(texts))
-        judgments.append(torch.from_numpy(scores[:, chosen]))
+        judged = batches.judged(READ_AT_ONCE)
+        for rows, reading in reader.read(judged.texts):
+            readings.append(reading)
+            scores = np.concatenate([judged.scores[rows][:, None], judged.sides[rows]], axis=1)  # (b, 3, n)
+            judgments.append(
+                (torch.from_numpy(scores[:, :, chosen]).bfloat16(), torch.from_numpy(judged.present[rows]))
+            )
         watch("reading", spent, None)
     watch("reading", 1.0, None)
-    features, judged = torch.cat(parts), torch.cat(judgments)  # (m, f), (m, n)
-    deviation, mean = torch.std_mean(features, dim=0)
-    deviation = deviation.clamp(min=float(deviation.median()) + 1e-6)
-    features = (features - mean) / deviation
+    wanted, present = (torch.cat(parts) for parts in zip(*judgments, strict=True))  # (m, 3, n), (m, 2)
 
-    head = Head(features.shape[1], item_vectors.shape[1])
+    samples = readings.sample(STANDARDISED_BY)
+    head = Head(samples[0].shape[1], samples[1].shape[1], item_vectors.shape[1])
+    head.standardise(*samples)
     optimizer = torch.optim.AdamW(head.parameters(), lr=HEAD_RATE, weight_decay=HEAD_DECAY, fused=True)
-    noise = FEATURE_NOISE * torch.randn(8 * HEAD_BATCH, features.shape[1])  # fresh for each step, it is a fifth of it
     steps = 0
-    for spent in budget.part(HEAD_SHARE).progress():
+    for spent, rows in zip(budget.part(HEAD_SHARE).progress(), readings.batches(HEAD_BATCH, seed), strict=False):
         for group in optimizer.param_groups:
             group["lr"] = HEAD_RATE * min(1.0, (steps + 1) / WARM_UP) * (1 - spent)
-        rows = torch.randint(len(features), (HEAD_BATCH,))
-        seen = features[rows] + noise[torch.randint(len(noise), (HEAD_BATCH,))]
         columns = torch.randperm(len(items))[:HEAD_ITEMS]
-        given = head(seen) @ items[columns].T  # (b, d) @ (d, k) -> (b, k)
-        loss = (1 - correlation(given, judged[rows][:, columns])).mean()
+        loss = _misunderstood(
+            head, readings.of(rows), items[columns], wanted[rows][:, :, columns].float(), present[rows]
+        )
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
         steps += 1
         watch("request head", spent, loss.item())
     watch("request head", 1.0, None)
-    head.eval().add_neutral(features[:MOST_ITEMS], torch.from_numpy(item_vectors))
-    head.absorb(mean, deviation)
+    head.eval().add_neutral(readings.of(range(min(len(readings), NEUTRAL_BY))), torch.from_numpy(item_vectors))
     tower.head = head
-    return len(features), steps, time.monotonic() - started
+    return len(readings), steps, time.monotonic() - started
+
+
+def _misunderstood(head: Head, read: Reading, items: Tensor, judged: Tensor, present: Tensor) -> Tensor:
+    """The loss of b requests on items (k, d), judged (b, 3, k) as a whole and by side.
+
+    1 - r of the request as a whole, 1 - r of what each side names, and the cross-entropy of which sides there are; r is the
+    correlation of the scores given with the judge's.
+    """
+    directions, sides = head.understood(read)
+    given = torch.cat([amounts_to(directions, sides).unsqueeze(1), directions], dim=1) @ items.T  # (b, 3, d) @ (d, k)
+    whole, wanted, refused = (1 - correlation(given, judged)).mean(dim=0)
+    return (
+        whole + (wanted + refused) / 2 + SIDES_WEIGHT * nn.functional.binary_cross_entropy_with_logits(sides, present)
+    )
 
 
 def correlation(left: Tensor, right: Tensor) -> Tensor:
-    """Pearson's r of each row of two (b, k): (b,), 0 where a row of either is constant."""
-    left, right = (rows - rows.mean(dim=1, keepdim=True) for rows in (left, right))
-    return nn.functional.cosine_similarity(left, right, dim=1)
+    """Pearson's r of each row of two (..., k): (...), 0 where a row of either is constant."""
+    left, right = (rows - rows.mean(dim=-1, keepdim=True) for rows in (left, right))
+    return nn.functional.cosine_similarity(left, right, dim=-1)
 
 
 def _fit(

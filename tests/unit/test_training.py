@@ -17,7 +17,8 @@ torch = pytest.importorskip("torch")
 from ranker.training.batches import Batches  # noqa: E402 - what follows needs torch
 from ranker.training.budget import Budget  # noqa: E402
 from ranker.training.calibration import calibrate  # noqa: E402
-from ranker.training.head import NEUTRAL, Head, layer_features  # noqa: E402
+from ranker.training.head import NEUTRAL, Head, Reading, amounts_to, read_layers  # noqa: E402
+from ranker.training.readings import Readings  # noqa: E402
 from ranker.training.targets import item_targets  # noqa: E402
 from ranker.training.towers import load_encoder, load_tokenizer, pad  # noqa: E402
 from ranker.training.train import correlation  # noqa: E402
@@ -32,23 +33,32 @@ def batches(seed: int = 5) -> Batches:
 @settings(deadline=None, max_examples=30)  # a judge and a grammar are made for each example
 @given(st.integers(1, 20), st.integers(0, 99))
 def test_requests_come_with_the_judgment_of_the_whole_catalogue(requests: int, seed: int) -> None:
-    texts, judged = batches(seed).judged(requests)
-    assert judged.shape == (len(texts), len(small_dataset().catalogue))
-    assert len(texts) == requests
-    assert ((judged >= 0) & (judged <= 1)).all()
+    judged = batches(seed).judged(requests)
+    items = len(small_dataset().catalogue)
+    assert judged.scores.shape == (requests, items)
+    assert judged.sides.shape == (requests, 2, items)
+    assert len(judged.texts) == requests
+    assert ((judged.scores >= 0) & (judged.scores <= 1)).all()
+    wanted, refused = judged.present.T[:, :, None] > 0
+    # and = product, or = maximum, not = 1 - fit; two refusals are refused one by one, so that there is only a bound.
+    least = np.where(wanted, judged.sides[:, 0], 1) * np.where(refused, 1 - judged.sides[:, 1], 1)
+    assert (judged.scores <= least + 1e-6).all()
+    assert (judged.scores == least)[~refused[:, 0]].all()
+    assert (wanted | refused).all()
+    assert (judged.sides[:, 0] == judged.sides[:, 1])[(wanted ^ refused)[:, 0]].all()
 
 
 def test_the_same_seed_draws_the_same_requests() -> None:
     first, second, other = batches(1), batches(1), batches(2)
     for _ in range(3):
         left, right = first.judged(8), second.judged(8)
-        assert left[0] == right[0]
-        assert left[1].tolist() == right[1].tolist()
-    assert first.judged(8)[0] != other.judged(8)[0]
+        assert left.texts == right.texts
+        assert left.scores.tolist() == right.scores.tolist()
+    assert first.judged(8).texts != other.judged(8).texts
 
 
 def test_only_requests_about_taste_always_come_with_one() -> None:
-    told = ["| reader usually watches" in text for text in batches().judged(400)[0]]
+    told = ["| reader usually watches" in text for text in batches().judged(400).texts]
     assert 0.1 < np.mean(told) < 0.6
 
 
@@ -64,42 +74,83 @@ def test_a_head_reads_every_layer_and_no_padding() -> None:
     generator = torch.Generator().manual_seed(5)
     layers = tuple(torch.rand(2, 4, 6, generator=generator) for _ in range(4))
     mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])
-    features = layer_features(layers, mask)
-    assert features.shape == (
-        2,
-        (3 + 2 + 2) * 6,
-    )  # means of three layers, two first tokens, the second layer's extremes
-    cut = tuple(layer[1:, :2] for layer in layers)
-    torch.testing.assert_close(layer_features(cut, None)[0], features[1])
+    read = read_layers(layers, mask)
+    assert read.tokens.shape == (2, 4, 3 * 6)
+    # The means of three layers, two first tokens, the second layer's extremes.
+    assert read.whole.shape == (2, (3 + 2 + 2) * 6)
+    cut = read_layers(tuple(layer[1:, :2] for layer in layers), None)
+    torch.testing.assert_close(cut.whole[0], read.whole[1])
+    torch.testing.assert_close(cut.tokens[0], read.tokens[1, :2])
     for number in (1, 2, 3):
         changed = tuple(layer + (place == number) * torch.arange(6.0) for place, layer in enumerate(layers))
-        assert not torch.equal(layer_features(changed, mask), features)
+        assert not torch.equal(read_layers(changed, mask).whole, read.whole)
 
 
-def test_a_head_is_saved_and_takes_features_as_they_are(tmp_path: Path) -> None:
+def small_head() -> Head:
     torch.manual_seed(0)
-    head, features = Head(10, 4, width=7, gate_width=3, slots=2).eval(), torch.rand(5, 10)
-    mean, deviation = features.mean(dim=0), features.std(dim=0)
-    before = head((features - mean) / deviation)
-    head.absorb(mean, deviation)
-    torch.testing.assert_close(head(features), before, atol=1e-5, rtol=1e-4)
+    return Head(6, 10, 8, width=7, side_width=3, attention_width=5).eval()
+
+
+def some_readings(count: int = 50) -> Readings:
+    """Of texts of 1 to 5 tokens."""
+    generator, readings = torch.Generator().manual_seed(7), Readings()
+    for start in range(0, count, 10):
+        tokens, whole = torch.rand(10, 5, 6, generator=generator), torch.rand(10, 10, generator=generator)
+        lengths = 1 + (torch.arange(10) + start) % 5
+        readings.append(Reading(tokens, (torch.arange(5) < lengths.unsqueeze(1)).float(), whole))
+    return readings
+
+
+@torch.no_grad()  # type: ignore[untyped-decorator]
+def test_a_head_hears_nothing_of_padding_and_of_other_texts() -> None:
+    head, readings = small_head(), some_readings()
+    head.standardise(*readings.sample(50))
+    together = head(readings.of(range(20)))
+    for row in range(20):
+        torch.testing.assert_close(head(readings.of([row]))[0], together[row], atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()  # type: ignore[untyped-decorator]
+def test_a_head_is_saved_with_what_it_standardises_by(tmp_path: Path) -> None:
+    head, readings = small_head(), some_readings()
+    head.standardise(*readings.sample(50))
     head.save(tmp_path)
     loaded = Head.load(tmp_path)
     assert loaded is not None
-    assert torch.equal(loaded(features), head(features))
+    assert torch.equal(loaded(readings.of(range(9))), head(readings.of(range(9))))
     assert Head.load(tmp_path / "elsewhere") is None
+
+
+def test_what_is_wanted_counts_for_and_what_is_refused_against() -> None:
+    directions, sure = torch.eye(2).unsqueeze(0), 30.0  # (1, 2, 2)
+    for sides, expected in (
+        ((sure, -sure), [1, 0]),
+        ((-sure, sure), [0, -1]),
+        ((sure, sure), [1, -1]),
+        ((0, 0), [0.5, -0.5]),
+    ):
+        torch.testing.assert_close(amounts_to(directions, torch.tensor([sides])), torch.tensor([expected]).float())
+
+
+def test_every_text_is_in_one_batch_of_a_round() -> None:
+    readings = some_readings()
+    batches = readings.batches(8, seed=1)
+    first, second = ([next(batches) for _ in range(7)] for _ in range(2))
+    for one_round in (first, second):
+        assert sorted(row for rows in one_round for row in rows) == list(range(50))
+    assert first != second
+    assert max(readings.of(first[0]).mask.sum(dim=1)) - min(readings.of(first[0]).mask.sum(dim=1)) <= 3
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
 def test_the_neutral_vector_shortens_what_is_undecided_and_moves_no_order() -> None:
-    torch.manual_seed(0)
-    head, features = Head(10, 8, width=7, gate_width=3).eval(), torch.rand(50, 10)
+    head, read = small_head(), some_readings().of(range(50))
     items = torch.rand(40, 8)
     items[:, 3] = 0.5  # two directions in which no two items differ
     items[:, 6] = items[:, 2]
-    before = head(features)
-    head.add_neutral(features, items)
-    moved = head(features) - before
+    before = head(read)
+    head.add_neutral(read, items)
+    moved = head(read) - before
     torch.testing.assert_close(moved, moved[:1].expand_as(moved), atol=1e-5, rtol=0)
     assert moved[0].norm() == pytest.approx(NEUTRAL * float(before.norm(dim=1).median()), rel=1e-4)
     torch.testing.assert_close((items @ moved[0]).std(), torch.tensor(0.0), atol=1e-4, rtol=0)
