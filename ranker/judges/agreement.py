@@ -68,7 +68,7 @@ class Agreement(msgspec.Struct, frozen=True):
             if pair.unscored:
                 lines += [f"{pair.unscored} pairs have no score by one of the two and are left out.", ""]
             lines += ["| category | requests | Spearman | MSE | AUC | interval |", "|---|--:|--:|--:|--:|---|"]
-            lines += [_row(name, figures) for name, figures in {**pair.categories, "all": pair.overall}.items()]
+            lines += [_row(name, figures) for name, figures in pair.categories.items()] + [_row("all", pair.overall)]
         return "\n".join(lines) + "\n"
 
 

@@ -54,7 +54,7 @@ def make_card(out: Path, manifest: Manifest) -> Card:
     categories: dict[str, Counter[str]] = {}
     fitting: Counter[str] = Counter()
     splits: dict[str, Counter[str]] = {name: Counter() for name in SPLITS}
-    sums: Counter[str] = Counter()
+    sums: dict[str, float] = {}
     histogram = {why: np.zeros(BINS, dtype=np.int64) for why in DRAWN}
     seen: dict[str, set[object]] = {name: set() for name in ("question", "request", "user_id", "item_id")}
     examples: dict[tuple[str, str], list[Example]] = {}
@@ -63,8 +63,8 @@ def make_card(out: Path, manifest: Manifest) -> Card:
         table = pq.read_table(out / file.name, columns=COLUMNS)
         triples += table.num_rows
         columns = {name: table[name].to_numpy() for name in COLUMNS}
-        for name, values in seen.items():
-            values.update(table[name].unique().to_pylist())
+        for name, distinct in seen.items():
+            distinct.update(table[name].unique().to_pylist())
         for name, counts in splits.items():
             counts.update({entry["values"]: entry["counts"] for entry in table[name].value_counts().to_pylist()})
         all_train += int(np.all([columns[name] == "train" for name in SPLITS], axis=0).sum())
@@ -75,12 +75,12 @@ def make_card(out: Path, manifest: Manifest) -> Card:
                 scores = columns["score"][rows]
                 categories.setdefault(category, Counter())[why] += len(rows)
                 fitting[category] += int((scores >= RELEVANT).sum())
-                sums[category] += float(scores.sum(dtype=np.float64))
+                sums[category] = sums.get(category, 0.0) + float(scores.sum(dtype=np.float64))
                 histogram[why] += np.histogram(scores, bins=BINS, range=(0, 1))[0]
                 found = examples.setdefault((category, why), [])
                 for row in rows[:: max(len(rows) // EXAMPLES, 1)][: EXAMPLES - len(found)]:
-                    values = (columns[name][row] for name in ("category", "request", "context", "item_text"))
-                    found.append(Example(*values, float(columns["score"][row]), why))
+                    request, context, item = (columns[name][row] for name in ("request", "context", "item_text"))
+                    found.append(Example(category, request, context, item, float(columns["score"][row]), why))
     return Card(
         judge=manifest.plan.judge,
         seed=manifest.plan.seed,
@@ -138,18 +138,15 @@ def draw(path: Path, card: Card) -> None:
     """Two panels: how many of which category, and the histogram of scores."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    figure = Figure(figsize=(11, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     names, start = list(card.categories), np.zeros(len(card.categories))
     edges = np.linspace(0, 1, BINS + 1)
-    below = np.zeros(BINS)
-    for why, colour in zip(DRAWN, ("#2a7f62", "#c8553d", "#9aa5b1"), strict=True):
+    for why, colour in zip(DRAWN, ("#2a7f62", "#c8553d", "#7b8794"), strict=True):
         counts = np.array([card.categories[name].get(why, 0) for name in names])
-        left.barh(names, counts, left=start, color=colour, label=why)
+        left.barh(names, counts, left=start, color=colour)
         start = start + counts
-        bars = np.array(card.histogram[why])
-        right.bar(edges[:-1], bars, width=1 / BINS, bottom=below, align="edge", color=colour, label=why)
-        below = below + bars
+        right.stairs(np.array(card.histogram[why]), edges, color=colour, linewidth=2, label=why)
     left.invert_yaxis()
     left.set_xlabel("triples")
     left.set_title("By category")
@@ -157,7 +154,7 @@ def draw(path: Path, card: Card) -> None:
     right.set_ylabel("triples")
     right.set_yscale("symlog", linthresh=100)
     right.set_title("By score")
-    right.legend(frameon=False)
+    figure.legend(loc="outside lower center", ncols=len(DRAWN), frameon=False)
     for panel in (left, right):
         panel.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=110)

@@ -129,7 +129,8 @@ def features(dataset: Dataset) -> NDArray[np.float32]:
 
 def _humps(values: NDArray[np.float32], centres: NDArray[np.generic], width: float) -> NDArray[np.float32]:
     """(n, centres) bell curves: values that lie near to each other have rows that are alike."""
-    return np.exp(-(((values[:, None] - centres.astype(np.float32)) / width) ** 2)).astype(np.float32)
+    distance = (values[:, None] - centres.astype(np.float32)) / width
+    return np.asarray(np.exp(-(distance**2)), dtype=np.float32)
 
 
 def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
