@@ -52,10 +52,10 @@ class Draws:
     def group(self, number: int) -> list[Drawn]:
         """Questions about `plan.group` items in all or, by the last question, a few more."""
         random = Random(f"{self._plan.seed} {number}")
+        first, count = random.randrange(len(CATEGORIES)), 0  # all categories equally often, in small groups, too
         drawn: list[Drawn] = []
-        count = 0
         while count < self._plan.group:
-            drawn.append(self._one(random, len(drawn)))
+            drawn.append(self._one(random, first + len(drawn)))
             count += len(drawn[-1].why)
         return drawn
 
@@ -75,7 +75,6 @@ class Draws:
         )
 
     def _request(self, random: Random, number: int) -> tuple[Request, Split]:
-        """All categories equally often."""
         if self._written and random.random() < WRITTEN:
             request = random.choice(self._written)
             return request, phrasing_of(request.text)
