@@ -121,3 +121,4 @@ def write_requests(
         written = writer.write(requests)
     count = write(out, [request for others in written for request in others])
     typer.echo(f"{count:,} requests in {out}\n\n{writer.card().markdown()}")
+    store.close()

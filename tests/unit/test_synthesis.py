@@ -166,7 +166,7 @@ def killed(command: list[str], out: Path, files: int, env: dict[str, str] | None
     with subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", COMMAND, *command], env=env, stderr=subprocess.PIPE
     ) as running:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 200
         while running.poll() is None and time.monotonic() < deadline:
             if len(list(out.glob("*.parquet"))) >= files and list(out.glob("*.part")):
                 break
