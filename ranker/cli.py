@@ -5,7 +5,12 @@ from typing import Annotated, Literal
 
 import typer
 
+from ranker.judges.cli import app as judging
+from ranker.synthesis.cli import app as synthesis
+
 app = typer.Typer(no_args_is_help=True)
+app.add_typer(judging)
+app.add_typer(synthesis)
 
 DataDir = Annotated[Path, typer.Option(help="Directory of the data set: MovieLens or a platform's own tables.")]
 BackboneDir = Annotated[Path, typer.Option(help="Directory of the backbone that both towers start from.")]

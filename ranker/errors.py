@@ -17,6 +17,10 @@ class DataError(CtrlrecError):
     """A file of the user's (ratings, catalogue, log) cannot be read as documented. Not for bundles."""
 
 
+class JudgeError(CtrlrecError):
+    """An LLM endpoint cannot be reached, refuses the key or the model, or keeps failing. Not for single answers."""
+
+
 class BundleError(CtrlrecError):
     """A bundle is damaged, incomplete or of a format that this version does not serve."""
 

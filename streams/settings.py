@@ -11,6 +11,8 @@ from msgspec import Meta, Struct
 from ranker.errors import ConfigError
 
 PREFIX = "CTRLREC_"
+OTHERS = "CTRLREC_LLM_"
+"""Of the language model that judges; ranker/judges/llm/settings.py reads them."""
 SECRET = {"kafka_password"}
 
 
@@ -70,7 +72,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Read the variables that begin with CTRLREC_. Raises ConfigError naming the variable."""
         values: dict[str, object] = {}
         for variable, value in environment.items():
-            if variable.startswith(PREFIX):
+            if variable.startswith(PREFIX) and not variable.startswith(OTHERS):
                 name = variable[len(PREFIX) :].lower()
                 if name not in cls.__struct_fields__:
                     known = ", ".join(sorted(map(_variable, cls.__struct_fields__)))

@@ -1,13 +1,16 @@
 """The judge that decides from catalogue facts and the user's history: exact, without a network, so also the ground truth."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ranker.catalogue import Catalogue
-from ranker.requests.spec import Acclaim, Era, Fact, OwnTaste, Popularity, Spec, Topic
+from ranker.judges.compose import Scores, compose
+from ranker.judges.question import Question
+from ranker.requests.spec import Acclaim, Era, Fact, OwnTaste, Popularity, Spec, Topic, Words
 from ranker.taste import Taste
 
-Scores = NDArray[np.float32]
 RELEVANT = 0.5
 """An item is relevant to a request from this score on."""
 # What misses stays below RELEVANT, but near misses score higher than far ones, so that a ranking is taught beyond yes and no.
@@ -22,6 +25,8 @@ TASTE_WEIGHTS = (0.8, 0.7, 0.6)
 class RuleJudge:
     """Scores a whole catalogue at once; fits of single facts are computed once and kept."""
 
+    name = "rule"
+
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
         self._columns = {genre: column for column, genre in enumerate(catalogue.genres)}
@@ -30,16 +35,14 @@ class RuleJudge:
     def scores(self, spec: Spec, taste: Taste | None = None) -> Scores:
         """(n,) float32 in [0, 1], rows as in the catalogue.
 
-        and = product, or = maximum, not = 1 - fit. Raises ValueError where the spec is about the user's own taste and
-        none is given.
+        Raises ValueError where the spec is about the user's own taste and none is given, or about a topic in words of
+        its own, which no catalogue fact names.
         """
-        scores = np.ones(len(self.catalogue), dtype=np.float32)
-        if spec.wanted:
-            fits = np.stack([self.fit(fact, taste) for fact in spec.wanted])  # (facts, n)
-            scores = np.asarray(fits.max(axis=0) if spec.any_of else fits.prod(axis=0), dtype=np.float32)
-        for fact in spec.refused:
-            scores = scores * (1 - self.fit(fact, taste))
-        return scores
+        return compose(spec, lambda fact: self.fit(fact, taste), len(self.catalogue))
+
+    def judge(self, questions: Sequence[Question]) -> list[Scores]:
+        """The scores of each question's items."""
+        return [self.scores(asked.request.spec, asked.taste)[asked.rows] for asked in questions]
 
     def fit(self, fact: Fact, taste: Taste | None = None) -> Scores:
         """(n,) float32 in [0, 1]: how well each item fits one fact."""
@@ -81,6 +84,10 @@ class RuleJudge:
                 columns, weights = [column for column, _ in known], [weight for _, weight in known]
                 total = self.catalogue.genre_matrix[:, columns] @ np.array(weights, dtype=np.float32)  # (n, k) @ (k,)
                 return np.asarray(np.minimum(total, 1), dtype=np.float32)
+            case Words(text):
+                raise ValueError(
+                    f"the rule judge decides from facts, and {text!r} is none; the embedding judge takes words"
+                )
 
 
 def at_least(quantile: NDArray[np.float32], bound: float) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from ranker.catalogue import Catalogue
 from ranker.errors import DataError
 from ranker.requests.frames import AFTER, BEFORE, FRAMES
 from ranker.requests.phrasings import Pair, Split, pairs, phrasings
-from ranker.requests.spec import Acclaim, Category, Era, Fact, OwnTaste, Popularity, Spec, Topic
+from ranker.requests.spec import Acclaim, Category, Era, Fact, OwnTaste, Popularity, Spec, Subject, Topic, Words
 from ranker.requests.words import MOOD_WORDS, era_words, names
 
 T = TypeVar("T")
@@ -21,6 +21,8 @@ FRAMED = 0.3
 """Of the shapes in training, how many are put together from a frame."""
 TWO_REFUSED = 0.1
 """Of the refusals, how many are about two topics at once."""
+OPEN = 0.5
+"""Of the topics, how many are words of the open vocabulary, where there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +37,12 @@ class Request:
 class Grammar:
     """Draws requests about one catalogue. Every draw takes its random numbers from the `Random` that it is given."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
-        """Raises DataError where the catalogue has not two genres that occur often enough."""
+    def __init__(self, catalogue: Catalogue, words: Sequence[str] = ()) -> None:
+        """With `words`, topics of an open vocabulary, half the topics are drawn from them.
+
+        Raises DataError where the catalogue has not two genres that occur often enough.
+        """
+        self.words = [Words(word) for word in words]
         counts = catalogue.genre_matrix.sum(axis=0)
         names = [genre for genre, count in zip(catalogue.genres, counts, strict=True) if count >= ENOUGH]
         if len(names) < 2:
@@ -67,7 +73,7 @@ class Grammar:
         """One request of a category, in the wording of one split."""
         match category:
             case "blend" if self.pairs:
-                pair = rng.choice(self.pairs)
+                pair: tuple[Subject, Subject] = self._two(rng) if self._open(rng) else rng.choice(self.pairs)
                 text = self._wish(self._joined("both", pair, split, rng), split, rng)
                 return Request(category, text, Spec(wanted=pair))
             case "blend" | "either":
@@ -79,7 +85,9 @@ class Grammar:
                 text = self._but_not(wanted, refused, split, rng)
                 return Request(category, text, Spec((wanted,), (refused,)))
             case "topic_era" if self.topic_eras:
-                both = rng.choice(self.topic_eras)
+                both: tuple[Subject, Era] = rng.choice(self.topic_eras)
+                if self._open(rng):
+                    both = (rng.choice(self.words), both[1])
                 thing = f"{self.name(both[0], split, rng)} {_phrased(era_words(both[1], split), split, rng)}"
                 return Request(category, self._wish(thing, split, rng), Spec(wanted=both))
             case "taste":
@@ -120,7 +128,13 @@ class Grammar:
             case "taste":
                 return OwnTaste()
             case _:  # a catalogue without years asks about topics instead
-                return rng.choice(self.topics)
+                return self._subject(rng)
+
+    def _open(self, rng: Random) -> bool:
+        return bool(self.words) and rng.random() < OPEN
+
+    def _subject(self, rng: Random) -> Subject:
+        return rng.choice(self.words) if self._open(rng) else rng.choice(self.topics)
 
     def _shape(self, split: Split, rng: Random) -> Pair:
         """One of the written shapes or, in training, now and then one put together from a frame."""
@@ -134,7 +148,7 @@ class Grammar:
     def _wish(self, thing: str, split: Split, rng: Random) -> str:
         return self._shape(split, rng).wish.format(x=thing)
 
-    def _but_not(self, wanted: Topic, refused: Topic, split: Split, rng: Random) -> str:
+    def _but_not(self, wanted: Subject, refused: Subject, split: Split, rng: Random) -> str:
         a, b = self.name(wanted, split, rng), self.name(refused, split, rng)
         if rng.random() < 0.7:
             return _phrased(phrasings("but_not", split), split, rng).format(a=a, b=b)
@@ -142,15 +156,18 @@ class Grammar:
         rng.shuffle(sentences)
         return rng.choice((", ", " and ", "; ")).join(sentences)
 
-    def _joined(self, joints: str, pair: Sequence[Topic], split: Split, rng: Random) -> str:
+    def _joined(self, joints: str, pair: Sequence[Subject], split: Split, rng: Random) -> str:
         return _phrased(phrasings(joints, split), split, rng).format(
             a=self.name(pair[0], split, rng), b=self.name(pair[1], split, rng)
         )
 
-    def _two(self, rng: Random) -> tuple[Topic, Topic]:
-        first = rng.choice(self.topics)
-        others = [topic for topic in self.topics if not set(topic.genres) & set(first.genres)]
-        return first, rng.choice(others)
+    def _two(self, rng: Random) -> tuple[Subject, Subject]:
+        """Two that have no genre in common."""
+        first = self._subject(rng)
+        if self._open(rng) and (words := [word for word in self.words if word != first]):
+            return first, rng.choice(words)
+        taken = set(first.genres) if isinstance(first, Topic) else set()
+        return first, rng.choice([topic for topic in self.topics if not taken & set(topic.genres)])
 
 
 def _phrased(options: Sequence[T], split: Split, rng: Random) -> T:
@@ -163,6 +180,7 @@ def _phrased(options: Sequence[T], split: Split, rng: Random) -> T:
 # The category of a wish for such a fact, and that of a refusal.
 _CATEGORY: dict[type[Fact], tuple[Category, Category]] = {
     Topic: ("topic", "exclusion"),
+    Words: ("topic", "exclusion"),
     Era: ("era", "exclusion"),
     Popularity: ("popularity", "exclusion"),
     Acclaim: ("acclaim", "exclusion"),

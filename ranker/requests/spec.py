@@ -52,7 +52,15 @@ class OwnTaste:
     """Items of the genres that the asking user usually watches."""
 
 
-Fact: TypeAlias = Topic | Era | Popularity | Acclaim | OwnTaste
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A topic in words of its own, that no catalogue fact names: pirates, chess, growing up in a small town."""
+
+    text: str
+
+
+Subject: TypeAlias = Topic | Words
+Fact: TypeAlias = Subject | Era | Popularity | Acclaim | OwnTaste
 
 
 @dataclass(frozen=True, slots=True)

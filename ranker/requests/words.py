@@ -1,7 +1,7 @@
 """How facts are named: the noun phrases that fill the shapes. `{n}` stands for "movies" and its kin."""
 
 from ranker.requests.phrasings import Split, phrasings
-from ranker.requests.spec import Acclaim, Era, Fact, OwnTaste, Popularity, Topic
+from ranker.requests.spec import Acclaim, Era, Fact, OwnTaste, Popularity, Topic, Words
 
 # The genres of MovieLens. A genre that is not here is called by its own name.
 GENRE_WORDS: dict[str, tuple[str, ...]] = {
@@ -31,6 +31,8 @@ MOOD_WORDS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("Animation", "Children"): ("family {n}", "{n} for the whole family"),
 }
 
+# How a topic in words of its own is named.
+WORDS_NAMED = ("{x}", "{x} {n}", "{n} about {x}")
 
 DECADE_NAMES = {1920: "twenties", 1930: "thirties", 1940: "forties", 1950: "fifties", 1960: "sixties",
                 1970: "seventies", 1980: "eighties", 1990: "nineties"}  # fmt: skip
@@ -41,6 +43,8 @@ def names(fact: Fact, split: Split) -> tuple[str, ...]:
     match fact:
         case Topic():
             return topic_words(fact)
+        case Words(text):
+            return tuple(name.replace("{x}", text) for name in WORDS_NAMED)
         case Era():
             return tuple(f"{{n}} {word}" for word in era_words(fact, split))
         case Popularity(kind):

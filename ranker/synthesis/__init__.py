@@ -1,0 +1,1 @@
+"""Training data: (user, request, item, score) triples by whichever judge, on disk."""
