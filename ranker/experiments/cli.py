@@ -80,6 +80,95 @@ def distillation(
     console.print(f"{out / 'distillation.md'}", highlight=False, soft_wrap=True)
 
 
+@app.command()
+def reachability(
+    bundle: BundleDir = Path("var/bundle"),
+    data: DataDir = Path("var/data"),
+    out: OutDir = Path("var/evaluation"),
+    users: Annotated[int, typer.Option(min=2, help="So many held-out users, or all there are, want to move.")] = 80,
+    targets: Annotated[int, typer.Option(min=1, help="Targets of each kind that each is moved to.")] = 3,
+    tries: Annotated[int, typer.Option(min=1, max=50, help="Tries with words, and with filters.")] = 8,
+    weight: Annotated[float, typer.Option(min=0, max=1, help="The weight of the words.")] = 0.8,
+    requests: Annotated[
+        Path | None, typer.Option(help="Requests somebody else wrote, JSON lines of target and text, first try first.")
+    ] = None,
+    seed: Seed = 7,
+) -> None:
+    """Whether a user can move their feed to a target: another user's held-out taste, or a genre in a decade.
+
+    The share of the gap that filters (genre and decade) and words close, with as many tries of each; how far words would
+    reach if they were understood perfectly, and the best of all filters; where filters win.
+
+    Requests are the grammar's, in held-out phrasings, or an LLM's: {"target": "user 42", "text": "..."} a line, with the
+    names of targets as the page has them ("user 42", "Comedy, 1990s").
+
+    Example: ctrlrec evaluate reachability --users 40 --tries 5 --out var/evaluation
+    """
+    from rich.console import Console
+
+    from ranker.experiments.reachability import reachability as run
+    from ranker.experiments.reachability import read_written
+    from ranker.experiments.reachability_report import terminal_table, write_report
+    from ranker.experiments.subject import Subject
+
+    written = None if requests is None else read_written(requests)
+    with _progress() as watch:
+        outcome = run(
+            Subject.load(bundle, data),
+            users=users,
+            targets=targets,
+            tries=tries,
+            weight=weight,
+            seed=seed,
+            written=written,
+            watch=watch,
+        )
+        write_report(outcome, out)
+    console = Console()
+    console.print(terminal_table(outcome))
+    console.print(f"{out / 'reachability.md'}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def sensitivity(
+    bundle: BundleDir = Path("var/bundle"),
+    data: DataDir = Path("var/data"),
+    out: OutDir = Path("var/evaluation"),
+    users: Annotated[int, typer.Option(min=2, help="So many held-out users, or all there are.")] = 100,
+    requests: Annotated[int, typer.Option(min=1, max=10, help="Requests of each of them.")] = 3,
+    candidates: Annotated[int, typer.Option(min=10, help="Items that the platform offers to be ranked.")] = 500,
+    steps: Annotated[int, typer.Option(min=2, max=100, help="Steps of the weight from 0 to 1.")] = 20,
+    seed: Seed = 7,
+) -> None:
+    """What steering costs: engagement against adherence as the weight goes from 0 to 1, for each way of fusing.
+
+    Engagement is how well feeds hold each user's latest ratings, which the recommender has not seen; adherence is how well
+    they follow the request, by the rule judge. The page has the curves, their Pareto fronts, and the weight to take.
+
+    Example: ctrlrec evaluate sensitivity --users 50 --out var/evaluation
+    """
+    from rich.console import Console
+
+    from ranker.experiments.sensitivity import sensitivity as run
+    from ranker.experiments.sensitivity_report import terminal_table, write_report
+    from ranker.experiments.subject import Subject
+
+    with _progress() as watch:
+        outcome = run(
+            Subject.load(bundle, data),
+            users=users,
+            requests=requests,
+            candidates=candidates,
+            steps=steps,
+            seed=seed,
+            watch=watch,
+        )
+        write_report(outcome, out)
+    console = Console()
+    console.print(terminal_table(outcome))
+    console.print(f"{out / 'sensitivity.md'}", highlight=False, soft_wrap=True)
+
+
 @contextmanager
 def _progress() -> Iterator[Callable[[str, float], None]]:
     """A bar for each stage, made when it is first told of."""

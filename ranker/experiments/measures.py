@@ -85,3 +85,11 @@ def balanced(relevant: NDArray[np.bool_]) -> Doubles:
     no = relevant.shape[1] - yes
     weights: Doubles = np.where(relevant, 0.5 / np.maximum(yes, 1), 0.5 / np.maximum(no, 1))
     return weights
+
+
+def discounted(figures: Doubles, places: int) -> float:
+    """Σ w_j f_j / Σ w_j, w_j = 1 / log2(j + 1), over the first `places` places of a feed, empty ones counting 0: the adherence
+    of `ranker.adherence` where f are alignments, and a part of nDCG where they are gains.
+    """
+    discounts = 1 / np.log2(np.arange(2, places + 2))
+    return float(figures @ discounts[: len(figures)] / discounts.sum())
