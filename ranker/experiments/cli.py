@@ -107,9 +107,9 @@ def reachability(
     from rich.console import Console
 
     from ranker.experiments.reachability import reachability as run
-    from ranker.experiments.reachability import read_written
     from ranker.experiments.reachability_report import terminal_table, write_report
     from ranker.experiments.subject import Subject
+    from ranker.experiments.written import read_written
 
     written = None if requests is None else read_written(requests)
     with _progress() as watch:

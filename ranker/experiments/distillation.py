@@ -75,6 +75,9 @@ class Prices(msgspec.Struct, frozen=True):
     core_hour: float | None = None
 
 
+FREE = Prices()
+
+
 def distillation(
     subject: Subject,
     backbone: Path | None,
@@ -82,7 +85,7 @@ def distillation(
     per_category: int,
     users: int,
     seed: int,
-    prices: Prices = Prices(),
+    prices: Prices = FREE,
     watch: Watch = lambda *_: None,
 ) -> Distillation:
     """Measures a bundle against the rule judge. `backbone` is the untouched encoder; None leaves it out.
@@ -155,7 +158,7 @@ def _system(asked: Sequence[Case], scores: Scores, alignment: Doubles, otherwise
         ),
         "ndcg@10": _each(ndcg, scores, asked),
     }
-    strata = [case.category for case in asked]
+    strata: list[str] = [case.category for case in asked]
     names = list(dict.fromkeys(strata))
     rows = {name: np.array([category == name for category in strata]) for name in names}
     categories = {

@@ -10,20 +10,21 @@ from ranker.experiments.report import COLOURS, figure, table, whiskers, write
 NAME = "distillation"
 PAGE = """# Distillation: do the towers say what the judge says?
 
-Bundle `{bundle}` (trained with seed {training_seed}), {requests} requests in ten categories by {users} users whom training never
-saw, in phrasings that it never saw, each over all {items} items; drawn with seed {seed}. The judge is the **{judge} judge**, which
-decides from catalogue facts; a figure here says how well it is reproduced, not how well readers are pleased. Brackets are 95 %
-bootstrap intervals over requests, drawn category by category.
+Bundle `{bundle}` (trained with seed {training_seed}), {requests} requests in ten categories by {users} users whom
+training never saw, in phrasings that it never saw, each over all {items} items; drawn with seed {seed}. The judge is
+the **{judge} judge**, which decides from catalogue facts; a figure here says how well it is reproduced, not how well
+readers are pleased. Brackets are 95 % bootstrap intervals over requests, drawn category by category.
 
 ![AUC by category](distillation-auc.png)
 
 ## Beside what needs no training
 
 {systems}
-AUC: an item that the judge scores 0.5 or more above one that it does not. MSE: of the calibrated alignment, relevant and other items
-weighing the same; always saying 0.5 has about 0.25. The others' alignments are calibrated on the same dev requests as the towers'.
-Paraphrase: Spearman's ρ of a system's scores of one request with those of the same request said otherwise; the rule judge's own
-is 1 by construction, since it is told what a request means and never reads the words.
+AUC: an item that the judge scores 0.5 or more above one that it does not. MSE: of the calibrated alignment, relevant
+and other items weighing the same; always saying 0.5 has about 0.25. The others' alignments are calibrated on the same
+dev requests as the towers'. Paraphrase: Spearman's ρ of a system's scores of one request with those of the same
+request said otherwise; the rule judge's own is 1 by construction, since it is told what a request means and never
+reads the words.
 
 Worst category: {worst}.
 
@@ -39,8 +40,8 @@ Mean AUC over categories. A slice without figures was not kept from this bundle'
 
 ![Reliability](distillation-calibration.png)
 
-The alignment claimed against the share that the judge finds relevant, relevant and other items of each request weighing the same.
-Expected calibration error: {errors}.
+The alignment claimed against the share that the judge finds relevant, relevant and other items of each request
+weighing the same. Expected calibration error: {errors}.
 
 ## Cost of 1,000 candidates for one new request
 

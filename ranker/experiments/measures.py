@@ -39,17 +39,9 @@ def ndcg(scores: Numbers, gains: Numbers, top: int = TOP) -> float:
     """nDCG with linear gains (Järvelin and Kekäläinen, TOIS 2002): Σ g_j / log2(j + 1) over the best by score, divided by
     the same over the best by gain; ties go to the earlier item; NaN where nothing is to be gained.
     """
-    discounts = 1 / np.log2(np.arange(2, min(top, len(gains)) + 2))
-    found = gains[np.argsort(-scores, kind="stable")[: len(discounts)]]
-    best = np.sort(gains)[::-1][: len(discounts)]
-    return float(found @ discounts / (best @ discounts)) if best.any() else float("nan")
-
-
-def recall(scores: Numbers, relevant: NDArray[np.bool_], top: int = TOP) -> float:
-    """Which share of the relevant items the first `top` by score hold; NaN where there are none."""
-    if not relevant.any():
-        return float("nan")
-    return float(relevant[np.argsort(-scores, kind="stable")[:top]].sum() / relevant.sum())
+    places, ordered = min(top, len(gains)), np.asarray(gains, np.float64)
+    best = discounted(np.sort(ordered)[::-1][:places], places)
+    return discounted(ordered[np.argsort(-scores, kind="stable")[:places]], places) / best if best else float("nan")
 
 
 class Reliability(NamedTuple):

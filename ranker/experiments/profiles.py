@@ -43,7 +43,7 @@ def distance(left: Sequence[Doubles], right: Sequence[Doubles]) -> Doubles:
     """The mean over facets of the Jensen-Shannon distance (Endres and Schindelin, 2003), base 2: 0 for equal profiles, 1 for
     ones with nothing in common. `left` (m, values) a facet against `right` (values,) gives (m,).
     """
-    return np.mean([jensen_shannon(*facet) for facet in zip(left, right, strict=True)], axis=0)
+    return np.asarray(np.mean([jensen_shannon(*facet) for facet in zip(left, right, strict=True)], axis=0))
 
 
 def jensen_shannon(left: Doubles, right: Doubles) -> Doubles:
@@ -56,14 +56,14 @@ def jensen_shannon(left: Doubles, right: Doubles) -> Doubles:
 def _entropic(some: Doubles, other: Doubles) -> Doubles:
     """p log2(p / q), 0 where p is."""
     safe = np.where(some > 0, some, 1)
-    return some * np.log2(safe / np.where(some > 0, other, 1))
+    return np.asarray(some * np.log2(safe / np.where(some > 0, other, 1)))
 
 
 def to_one(totals: Doubles) -> Doubles:
     """Totals as shares along the last axis; zeros stay zeros."""
-    return totals / np.maximum(totals.sum(axis=-1, keepdims=True), 1e-12)
+    return np.asarray(totals / np.maximum(totals.sum(axis=-1, keepdims=True), 1e-12))
 
 
 def _quarters(quantiles: NDArray[np.float32]) -> Doubles:
     place = np.minimum((quantiles * QUARTERS).astype(int), QUARTERS - 1)
-    return np.eye(QUARTERS)[place]
+    return np.asarray(np.eye(QUARTERS)[place])

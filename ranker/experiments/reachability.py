@@ -1,51 +1,28 @@
 """Can a user move their feed to a target profile, by traditional filters and by words, with as many tries of each?"""
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from random import Random
-from typing import NamedTuple, get_args
+from typing import get_args
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from ranker.errors import DataError
 from ranker.experiments.bootstrap import Estimate, estimate, resampled
-from ranker.experiments.feeds import Pool, judged_feed, pool_of, steered
-from ranker.experiments.profiles import Doubles, Facts, distance
+from ranker.experiments.feeds import pool_of
+from ranker.experiments.journeys import ALL, PERFECT, Journey, Options, journey
+from ranker.experiments.profiles import Doubles, Facts
 from ranker.experiments.subject import Subject
-from ranker.experiments.targets import (
-    FEED,
-    Kind,
-    Target,
-    all_filters,
-    all_requests,
-    era_targets,
-    nearest,
-    passing,
-    taste_targets,
-)
-from ranker.judges.rule import RELEVANT, RuleJudge
+from ranker.experiments.targets import FEED, Kind, Target, era_targets, nearest, taste_targets
+from ranker.judges.rule import RuleJudge
 from ranker.recommender import Recommender
 from ranker.requests import Grammar, Spec
-from ranker.vectors import Quantized
 
 Watch = Callable[[str, float], object]
+EVERYONE = 1 << 30
 KINDS: tuple[Kind, ...] = get_args(Kind)
-METHODS = ("words", "filters", "words, judged", "filters, all")
+METHODS = ("words", "filters", PERFECT, ALL)
 TARGETS_NAMED = 5
-
-
-class Journey(NamedTuple):
-    """One user, one target: distances to the target's held-out part."""
-
-    user: str
-    target: Target
-    before: float
-    attainable: float
-    """Of the target's own known items."""
-    after: dict[str, Doubles]
-    """Method to (k,) distance after the best of 1..k tries; of `filters, all` only the last."""
 
 
 class Kinds(msgspec.Struct, frozen=True):
@@ -75,41 +52,12 @@ class Reachability(msgspec.Struct, frozen=True):
     tries: int
     weight: float
     feed: int
+    filters: int
+    """Combinations that there are."""
     written_by: str
     kinds: dict[str, Kinds]
     examples: list[str]
     """A target, and what was tried for it."""
-
-
-class Written(msgspec.Struct, frozen=True):
-    """A line of a file of requests: what somebody wrote to reach a target, the first try first."""
-
-    target: str
-    text: str
-
-
-def read_written(path: Path) -> dict[str, list[str]]:
-    """Target's name to requests. Raises DataError naming the line that is not as documented."""
-    found: dict[str, list[str]] = {}
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: {error}") from error
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            request = msgspec.json.decode(line, type=Written)
-        except msgspec.MsgspecError as error:
-            raise DataError(
-                f'{path}, line {number}: {error}; expected {{"target": "user 42", "text": "..."}}'
-            ) from error
-        if not request.text.strip():
-            raise DataError(f"{path}, line {number}: the text is blank")
-        found.setdefault(request.target, []).append(request.text)
-    if not found:
-        raise DataError(f"{path}: no requests in it")
-    return found
 
 
 def reachability(
@@ -129,10 +77,10 @@ def reachability(
     names are tried. Raises DataError where there is no target.
     """
     dataset, random = subject.dataset, Random(seed)
-    everyone = subject.users(WHOLE_POPULATION, seed)[0]
+    everyone = subject.users(EVERYONE, seed)[0]
     askers = sorted(random.sample(everyone, min(users, len(everyone))))
     grammar, judge, facts = Grammar(dataset.catalogue), RuleJudge(dataset.catalogue), Facts(dataset.catalogue)
-    options = _Options(grammar, judge, facts)
+    options = Options(grammar, judge, facts)
     offered: dict[Kind, list[Target]] = {
         "taste": taste_targets(dataset, everyone),
         "genre and era": era_targets(grammar, dataset, facts),
@@ -169,7 +117,7 @@ def reachability(
         for target in (target for asker, target in plans if asker == user):
             said, specs = tried[target.name]
             wishes = [vectors[text] for text in said]
-            journeys.append(_journey(subject, options, pool, filtered, target, wishes, specs, tries, weight))
+            journeys.append(journey(subject, options, pool, filtered, target, wishes, specs, tries, weight))
         watch("feeds", (place + 1) / len(askers))
     return Reachability(
         bundle=subject.bundle.version,
@@ -178,6 +126,7 @@ def reachability(
         tries=tries,
         weight=weight,
         feed=FEED,
+        filters=len(options.filters),
         written_by="the grammar, in held-out phrasings" if written is None else "the file of requests",
         kinds={kind: _summary(some, tries, seed) for kind in KINDS if (some := _of_kind(journeys, kind))},
         examples=[
@@ -186,58 +135,6 @@ def reachability(
             for target in [each.target for each in _of_kind(journeys, kind)][:2]
         ],
     )
-
-
-WHOLE_POPULATION = 1 << 30
-
-
-class _Options:
-    """All that can be tried, and which items each option means."""
-
-    def __init__(self, grammar: Grammar, judge: RuleJudge, facts: Facts) -> None:
-        self.judge, self.facts = judge, facts
-        self.filters, self.specs = all_filters(facts), all_requests(grammar)
-        self.passing = np.stack([passing(facts, each) for each in self.filters])  # (filters, n)
-        self.meant = np.stack([judge.scores(spec) >= RELEVANT for spec in self.specs])  # (specs, n)
-
-    def filtered(self, pool: Pool) -> NDArray[np.intp]:
-        """(filters, FEED) what each filter shows: what passes, in base order, and where that is too little, the rest after it."""
-        passes = self.passing[:, pool.rows]
-        return pool.rows[np.argsort(~passes, axis=1, kind="stable")[:, :FEED]]
-
-
-def _journey(
-    subject: Subject,
-    options: _Options,
-    pool: Pool,
-    filtered: NDArray[np.intp],
-    target: Target,
-    wishes: Sequence[Quantized],
-    specs: Sequence[Spec],
-    tries: int,
-    weight: float,
-) -> Journey:
-    facts = options.facts
-    known, goal = (facts.profile(rows, target.facets) for rows in (target.known, target.held_out))
-    before = pool.rows[:FEED]
-
-    def after(feeds: Sequence[NDArray[np.intp]] | NDArray[np.intp]) -> Doubles:
-        """The best is chosen by what is known of the target; to leave the feed alone is free."""
-        profiles = facts.profiles(np.stack([before, *feeds]), target.facets)
-        to_known, to_goal = distance(profiles, known), distance(profiles, goal)
-        return np.array([to_goal[np.argmin(to_known[: k + 1])] for k in range(1, len(to_goal))])
-
-    methods = {
-        "words": after(steered(subject, pool, wishes, [weight] * len(wishes), "rank", FEED)),
-        "filters": after(filtered[nearest(facts, target, options.passing, tries)]),
-        "filters, all": after(filtered),
-    }
-    if specs:
-        judged = [judged_feed(pool, options.judge.scores(spec), weight, FEED) for spec in specs]
-        methods["words, judged"] = after(judged)
-    own = distance(facts.profiles(target.known[None, :], target.facets), goal)
-    start = distance(facts.profiles(before[None, :], target.facets), goal)
-    return Journey(pool.user, target, float(start[0]), float(own[0]), methods)
 
 
 def _of_kind(journeys: Sequence[Journey], kind: Kind) -> list[Journey]:
@@ -252,7 +149,7 @@ def _summary(journeys: Sequence[Journey], tries: int, seed: int) -> Kinds:
     drawn = resampled([0] * len(users), seed)
 
     def by_user(values: Sequence[float] | Doubles) -> Doubles:
-        return np.bincount(of, np.asarray(values, np.float64), len(users))
+        return np.bincount(of, np.asarray(values, np.float64), len(users)).astype(np.float64)
 
     def ratio(upper: Doubles, lower: Doubles) -> Estimate:
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -271,7 +168,7 @@ def _summary(journeys: Sequence[Journey], tries: int, seed: int) -> Kinds:
         attainable=ratio(by_user(attainable), count),
         share={name: [ratio(each, gap) for each in columns] for name, columns in closed.items()},
         words_to_filters=ratio(closed["words"][-1], closed["filters"][-1]),
-        words_to_all_filters=ratio(closed["words"][-1], closed["filters, all"][-1]),
+        words_to_all_filters=ratio(closed["words"][-1], closed[ALL][-1]),
         filters_nearer=float((lead > 0).mean()),
         filters_lead=_leaders(journeys, lead),
         words_lead=_leaders(journeys, -lead),

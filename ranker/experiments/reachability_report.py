@@ -4,38 +4,41 @@ from pathlib import Path
 
 from rich.table import Table
 
+from ranker.experiments.journeys import ALL, PERFECT
 from ranker.experiments.reachability import METHODS, Kinds, Reachability
 from ranker.experiments.report import COLOURS, figure, table, write
 
 NAME = "reachability"
+TITLES = {"taste": "towards another user's taste", "genre and era": "towards a genre in a decade"}
 PAGE = """# Reachability: can a user move their feed to where they want it?
 
-Bundle `{bundle}`, {users} users whom training never saw, each moved towards several targets, {tries} tries each way; feeds of {feed}
-items; words at weight w = {weight:g}, requests written by {written_by}; seed {seed}. Brackets are 95 % bootstrap intervals over
-users.
+Bundle `{bundle}`, {users} users whom training never saw, each moved towards several targets, {tries} tries each way;
+feeds of {feed} items; words at weight w = {weight:g}, requests written by {written_by}; seed {seed}. Brackets are 95
+% bootstrap intervals over users.
 
 ![Share of the gap closed](reachability-tries.png)
 
 ## What came out
 
 {summary}
-Share: how much of the gap between the feed and the target was closed, where 1 is as near as the target's own items come. The ratio
-is what words close to what filters close with as many tries; above 1, words reach further. {verdict}
+Share: how much of the gap between the feed and the target was closed, where 1 is as near as the target's own items
+come. The ratio is what words close to what filters close with as many tries; above 1, words reach further. {verdict}
 
 ![Distances](reachability-distance.png)
 
 ## How it is measured
 
-- **Targets.** A *taste* is another user's: of what they rated at least as high as their own mean, the earlier half is known and the
-  later half held out. A *genre and era* is all items of a genre in a decade, known in full.
-- **Distance.** The mean of the Jensen-Shannon distances between the feed's and the target's distribution over genres and decades
-  and, for tastes, quarters of popularity and acclaim; to the held-out part of the target.
-- **Filters**: one genre or any, one decade or any; what passes, in base order. **Words**: one request, ranked by the function that
-  serves. Either is tried in the order of how near the items that it *means* lie to the known part of the target, so both sides
-  know the same and try equally often; the best is chosen by the known part and measured on the held-out one; to leave the feed
-  as it is costs no try.
-- *Words, judged* has the rule judge in the towers' place: how far the same words would reach if they were understood perfectly.
-  *Filters, all* is the best of all {filters}combinations, chosen by the known part: more tries than anybody makes.
+- **Targets.** A *taste* is another user's: of what they rated at least as high as their own mean, the earlier half is
+  known and the later half held out. A *genre and era* is all items of a genre in a decade, known in full.
+- **Distance.** The mean of the Jensen-Shannon distances between the feed's and the target's distribution over genres
+  and decades and, for tastes, quarters of popularity and acclaim; to the held-out part of the target.
+- **Filters**: one genre or any, one decade or any; what passes, in base order. **Words**: one request, ranked by the
+  function that serves. Either is tried in the order of how near the items that it *means* lie to the known part of
+  the target, so both sides know the same and try equally often; the best is chosen by the known part and measured on
+  the held-out one; to leave the feed as it is costs no try.
+- *Words, understood perfectly* has the rule judge in the towers' place: how far the same words could reach.
+  *Best of all filters* is the best of all {filters} combinations, chosen by the known part: more tries than
+  anybody makes.
 
 ## Where filters win
 
@@ -56,7 +59,7 @@ def page(outcome: Reachability) -> str:
     """The Markdown page."""
     return PAGE.format(
         bundle=outcome.bundle, users=outcome.users, tries=outcome.tries, feed=outcome.feed, weight=outcome.weight,
-        written_by=outcome.written_by, seed=outcome.seed, filters="",
+        written_by=outcome.written_by, seed=outcome.seed, filters=outcome.filters,
         summary=table(
             ["targets", "journeys", "distance before", "of the target's own items",
              *(f"share: {name}" for name in METHODS), "words / filters", "words / all filters"],
@@ -108,12 +111,12 @@ def _draw_tries(outcome: Reachability, path: Path) -> None:
                 shares = found.share[name]
                 each.plot(
                     tries, [share.value for share in shares], color=COLOURS[place], lw=2, label=name,
-                    ls=":" if name == "filters, all" else "--" if name == "words, judged" else "-",
+                    ls=":" if name == ALL else "--" if name == PERFECT else "-",
                 )  # fmt: skip
                 if name in ("words", "filters"):
                     low, high = [share.low for share in shares], [share.high for share in shares]
                     each.fill_between(tries, low, high, color=COLOURS[place], alpha=0.15, lw=0)
-            each.set_title(f"targets of {kind}", fontsize=10)
+            each.set_title(TITLES[kind], fontsize=10)
             each.set_xlabel("tries")
             each.set_ylim(bottom=min(0, each.get_ylim()[0]))
             each.set_xticks(tries)
@@ -131,7 +134,7 @@ def _draw_distance(outcome: Reachability, path: Path) -> None:
             for place, name in enumerate(METHODS):
                 if name in each.share:
                     rows[name] = (each.before.value - gap * each.share[name][-1].value, COLOURS[place])
-            axes.text(0, height - 0.75, f"targets of {kind}", fontsize=10, fontweight="bold")
+            axes.text(0, height - 0.75, TITLES[kind], fontsize=10, fontweight="bold")
             for name, (value, colour) in rows.items():
                 axes.barh(height, value, color=colour, height=0.7, alpha=0.55 if name == "before" else 1)
                 axes.text(value + 0.005, height, f"{value:.3f}", va="center", fontsize=8)

@@ -70,7 +70,7 @@ class _Figures(NamedTuple):
     ndcg: Doubles
     recall: Doubles
     adherence: Doubles
-    count: Doubles
+    requests: Doubles
 
 
 def sensitivity(
@@ -106,8 +106,7 @@ def sensitivity(
     texts = [case.text for some in asked.values() for case in some]
     vectors = iter(subject.quantized(texts, lambda done: watch("requests", done)))
     wishes = {user: [next(vectors) for _ in some] for user, some in asked.items()}
-    figures = {method: _Figures(*(np.zeros((len(asked), len(weights))) for _ in range(3)), np.zeros(len(asked)))
-               for method in FUSIONS}  # fmt: skip
+    figures = {method: _nothing(len(asked), len(weights)) for method in FUSIONS}
     for row, (user, some) in enumerate(asked.items()):
         for case, wish in zip(some, wishes[user], strict=True):
             for method in FUSIONS:
@@ -140,6 +139,11 @@ def _asked(subject: Subject, users: Sequence[str], requests: int, seed: int) -> 
     return found
 
 
+def _nothing(users: int, weights: int) -> _Figures:
+    ndcg, recall, adherence = np.zeros((3, users, weights))
+    return _Figures(ndcg, recall, adherence, np.zeros(users))
+
+
 def _add(figures: _Figures, row: int, feeds: Sequence[NDArray[np.intp]], case: Case, wanted: NDArray[np.bool_]) -> None:
     """The feeds of one request, one a weight."""
     total = wanted.sum()
@@ -148,14 +152,14 @@ def _add(figures: _Figures, row: int, feeds: Sequence[NDArray[np.intp]], case: C
         figures.ndcg[row, place] += discounted(wanted[feed].astype(np.float64), len(feed)) / best
         figures.recall[row, place] += wanted[feed].sum() / total
         figures.adherence[row, place] += discounted(case.judged[feed].astype(np.float64), len(feed))
-    figures.count[row] += 1
+    figures.requests[row] += 1
 
 
 def _curve(figures: _Figures, plain: _Figures, weights: Sequence[float], drawn: NDArray[np.intp]) -> Curve:
     """Intervals are over users, each with all of their requests."""
 
     def mean(sums: Doubles, rows: NDArray[np.intp]) -> Doubles:
-        values: Doubles = sums[rows].sum(axis=0) / figures.count[rows].sum()
+        values: Doubles = sums[rows].sum(axis=0) / figures.requests[rows].sum()
         return values
 
     def by_weight(sums: Doubles) -> list[Estimate]:

@@ -11,32 +11,33 @@ NAME = "sensitivity"
 NAMES = {"rank": "rank interpolation", "score": "score interpolation", "rrf": "reciprocal rank fusion"}
 PAGE = """# Sensitivity: what does steering cost?
 
-Bundle `{bundle}`, {requests} requests of {users} users whom training never saw, in held-out phrasings, {candidates} candidates each;
-seed {seed}. Brackets are 95 % bootstrap intervals over users.
+Bundle `{bundle}`, {requests} requests of {users} users whom training never saw, in held-out phrasings, {candidates}
+candidates each; seed {seed}. Brackets are 95 % bootstrap intervals over users.
 
-**Recommended weight: {weight:g}** for {default}, the default (in 95 % of the resamples between {low:g} and {high:g}). Rule: on the
-Pareto front, the weight that is nearest to having both the most engagement and the most adherence that the front offers, both
-scaled to 0..1 over it.
+**Recommended weight: {weight:g}** for {default}, the default (in 95 % of the resamples between {low:g} and {high:g}).
+Rule: on the Pareto front, the weight that is nearest to having both the most engagement and the most adherence that
+the front offers, both scaled to 0..1 over it.
 
 ![Engagement against adherence](sensitivity-front.png)
 
 ## What came out
 
 {summary}
-*Fall*: the steepest fall of mean adherence from one weight to the next; none means that adherence rises with the weight throughout.
-*Below plain rank interpolation*: the most nDCG that it has at the same adherence and this way has not; 0 or less means that this
-front lies nowhere below. {verdict}
+*Fall*: the steepest fall of mean adherence from one weight to the next; none means that adherence rises with the
+weight throughout.
+*Below plain rank interpolation*: the most nDCG that it has at the same adherence and this way has not; 0 or less
+means that this front lies nowhere below. {verdict}
 
 ![By weight](sensitivity-weights.png)
 
 ## How it is measured
 
-- **Engagement.** The recommender is fitted to all ratings but each user's {held_out} latest; those are what a feed should hold. nDCG
-  and recall of the first ten places, a rating counting as engagement whatever its stars.
-- **Adherence.** A(L) = Σ w_j a_j / Σ w_j over the first ten places, w_j = 1 / log2(j + 1), with a_j as the **{judge} judge** scores the
-  item, not the towers.
-- Requests have nothing to do with what was held out, so that steering can only cost engagement here; a reader who asks for what
-  they then watch loses less.
+- **Engagement.** The recommender is fitted to all ratings but each user's {held_out} latest; those are what a feed
+  should hold. nDCG and recall of the first ten places, a rating counting as engagement whatever its stars.
+- **Adherence.** A(L) = Σ w_j a_j / Σ w_j over the first ten places, w_j = 1 / log2(j + 1), with a_j as the **{judge}
+  judge** scores the item, not the towers.
+- Requests are drawn without a look at what was held out, so that little engagement can be won by following them; a
+  reader who asks for what they then watch loses less.
 
 ## {default_title}, weight by weight
 
@@ -135,12 +136,12 @@ def _draw_front(outcome: Sensitivity, path: Path) -> None:
             point = (default.adherence[at].value, default.ndcg[at].value)
             chosen = weight == default.recommended
             axes.annotate(
-                f"w = {weight:g}" + (", recommended" if chosen else ""), point, xytext=(10, 8), textcoords="offset points",
-                fontsize=9, fontweight="bold" if chosen else "normal",
+                f"w = {weight:g}" + (", recommended" if chosen else ""), point, xytext=(-10, -12), ha="right",
+                textcoords="offset points", fontsize=9, fontweight="bold" if chosen else "normal",
             )  # fmt: skip
             if chosen:
                 axes.plot(*point, "o", ms=14, mfc="none", mec="black")
-        axes.margins(0.1)
+        axes.margins(0.14)
         axes.set_ylim(bottom=0)
         axes.set_xlabel(f"adherence of the first ten, by the {outcome.judge} judge →")
         axes.set_ylabel("engagement: nDCG@10 of held-out ratings →")
