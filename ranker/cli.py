@@ -1,4 +1,4 @@
-"""`ctrlrec data`, `ctrlrec train` and `ctrlrec evaluate`."""
+"""`ctrlrec data` and `ctrlrec train`; `ctrlrec evaluate` is in `ranker.experiments.cli`."""
 
 from pathlib import Path
 from typing import Annotated, Literal
