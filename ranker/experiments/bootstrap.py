@@ -64,3 +64,25 @@ def mean_and_worst(figures: Doubles, strata: Sequence[str], seed: int) -> tuple[
         return Estimate(value, float(low), float(high))
 
     return interval(float(means.mean()), by_stratum.mean(axis=0)), interval(float(means.min()), by_stratum.min(axis=0))
+
+
+def crossed(rows: Sequence[int], columns: Sequence[int], seed: int, resamples: int = RESAMPLES) -> Doubles:
+    """(resamples, m) weights of m pairs of a row and a column, both being samples of what there could have been: how often
+    the pair's row was drawn times how often its column was (the pigeonhole bootstrap: Owen, 2007).
+    """
+    random = np.random.default_rng(seed)
+    weights = np.ones((resamples, len(rows)))
+    for labels in (np.asarray(rows), np.asarray(columns)):
+        size = int(labels.max()) + 1
+        weights *= random.multinomial(size, [1 / size] * size, resamples)[:, labels]
+    return weights
+
+
+def ratio_of(upper: Doubles, lower: Doubles, weights: Doubles) -> Estimate:
+    """Σ upper / Σ lower of (m,) figures each, and its interval under `weights` (resamples, m); NaN where the divisor is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = (weights @ upper) / (weights @ lower)
+        value = float(upper.sum() / lower.sum())
+    known = ratios[np.isfinite(ratios)]
+    low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
+    return Estimate(value, float(low), float(high))

@@ -85,8 +85,8 @@ def reachability(
     bundle: BundleDir = Path("var/bundle"),
     data: DataDir = Path("var/data"),
     out: OutDir = Path("var/evaluation"),
-    users: Annotated[int, typer.Option(min=2, help="So many held-out users, or all there are, want to move.")] = 80,
-    targets: Annotated[int, typer.Option(min=1, help="Targets of each kind that each is moved to.")] = 3,
+    users: Annotated[int, typer.Option(min=2, help="So many held-out users, or all there are, want to move.")] = 100,
+    targets: Annotated[int, typer.Option(min=1, help="Targets of each kind that each is moved to.")] = 5,
     tries: Annotated[int, typer.Option(min=1, max=50, help="Tries with words, and with filters.")] = 8,
     weight: Annotated[float, typer.Option(min=0, max=1, help="The weight of the words.")] = 0.8,
     requests: Annotated[

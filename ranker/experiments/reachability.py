@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from ranker.errors import DataError
-from ranker.experiments.bootstrap import Estimate, estimate, resampled
+from ranker.experiments.bootstrap import Estimate, crossed, ratio_of
 from ranker.experiments.feeds import pool_of
 from ranker.experiments.journeys import ALL, PERFECT, Journey, Options, journey
 from ranker.experiments.profiles import Doubles, Facts
@@ -49,6 +49,7 @@ class Reachability(msgspec.Struct, frozen=True):
     bundle: str
     seed: int
     users: int
+    targets: int
     tries: int
     weight: float
     feed: int
@@ -123,6 +124,7 @@ def reachability(
         bundle=subject.bundle.version,
         seed=seed,
         users=len(askers),
+        targets=targets,
         tries=tries,
         weight=weight,
         feed=FEED,
@@ -142,30 +144,27 @@ def _of_kind(journeys: Sequence[Journey], kind: Kind) -> list[Journey]:
 
 
 def _summary(journeys: Sequence[Journey], tries: int, seed: int) -> Kinds:
-    """Intervals are over users, each with all of their journeys."""
-    users = sorted({each.user for each in journeys})
-    place = {user: row for row, user in enumerate(users)}
-    of = np.array([place[each.user] for each in journeys])
-    drawn = resampled([0] * len(users), seed)
-
-    def by_user(values: Sequence[float] | Doubles) -> Doubles:
-        return np.bincount(of, np.asarray(values, np.float64), len(users)).astype(np.float64)
+    """Intervals are over users and targets, both being samples."""
+    users, targets = (
+        np.unique(names, return_inverse=True)[1].tolist()
+        for names in ([each.user for each in journeys], [each.target.name for each in journeys])
+    )
+    weights = crossed(users, targets, seed)
 
     def ratio(upper: Doubles, lower: Doubles) -> Estimate:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return estimate(lambda rows: float(upper[rows].sum() / lower[rows].sum()), drawn)
+        return ratio_of(upper, lower, weights)
 
     before, attainable = (np.array([getattr(each, name) for each in journeys]) for name in ("before", "attainable"))
-    count, gap = by_user(np.ones(len(journeys))), by_user(before - attainable)
+    count, gap = np.ones(len(journeys)), before - attainable
     after = {name: np.stack([_padded(each.after[name], tries) for each in journeys])
              for name in METHODS if name in journeys[0].after}  # fmt: skip
-    closed = {name: [by_user(before - column) for column in values.T] for name, values in after.items()}
+    closed = {name: [before - column for column in values.T] for name, values in after.items()}
     ends = {name: values[:, -1] for name, values in after.items()}
     lead = ends["words"] - ends["filters"]
     return Kinds(
         journeys=len(journeys),
-        before=ratio(by_user(before), count),
-        attainable=ratio(by_user(attainable), count),
+        before=ratio(before, count),
+        attainable=ratio(attainable, count),
         share={name: [ratio(each, gap) for each in columns] for name, columns in closed.items()},
         words_to_filters=ratio(closed["words"][-1], closed["filters"][-1]),
         words_to_all_filters=ratio(closed["words"][-1], closed[ALL][-1]),

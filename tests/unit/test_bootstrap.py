@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ranker.experiments.bootstrap import estimate, mean_and_worst, mean_of, resampled
+from ranker.experiments.bootstrap import crossed, estimate, mean_and_worst, mean_of, ratio_of, resampled
 
 
 def test_a_resample_has_as_many_of_each_stratum() -> None:
@@ -25,6 +25,17 @@ def test_a_ratio_has_an_interval_too() -> None:
     upper, lower = np.array([2.0, 4, 6]), np.array([1.0, 2, 3])
     found = estimate(lambda rows: float(upper[rows].sum() / lower[rows].sum()), resampled([0] * 3, seed=0))
     assert (found.value, found.low, found.high) == (2, 2, 2)
+
+
+def test_pairs_are_drawn_by_both_of_their_sides() -> None:
+    rows, columns = [0, 0, 1, 1, 2], [0, 1, 0, 1, 1]
+    weights = crossed(rows, columns, seed=5, resamples=4000)
+    assert weights.mean(axis=0) == pytest.approx(np.ones(5), abs=0.1)
+    # (row 0, column 0) · (row 1, column 1) = (row 0, column 1) · (row 1, column 0): four numbers of draws in all.
+    np.testing.assert_allclose(weights[:, 0] * weights[:, 3], weights[:, 1] * weights[:, 2])
+    found = ratio_of(np.array([2.0, 4, 6, 8, 2]), np.array([1.0, 2, 3, 4, 1]), weights)
+    assert (found.value, found.low, found.high) == (2, 2, 2)
+    assert np.isnan(ratio_of(np.zeros(5), np.zeros(5), weights).value)
 
 
 def test_strata_weigh_the_same_and_the_worst_is_named_by_its_mean() -> None:

@@ -8,7 +8,7 @@ from ranker.experiments.fronts import pareto, recommended, shortfall
 POINTS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=12)
 
 
-def columns(points: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def columns(points: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
     engagement, adherence = (np.array(side, np.float64) for side in zip(*points, strict=True))
     return engagement, adherence
 

@@ -19,7 +19,7 @@ def test_jensen_shannon_by_hand() -> None:
 
 
 @given(SHARES, SHARES, SHARES)
-def test_it_is_a_distance(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_it_is_a_distance(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> None:
     assert 0 <= jensen_shannon(a, b) <= 1 + 1e-9
     assert jensen_shannon(a, b) == pytest.approx(jensen_shannon(b, a))
     assert jensen_shannon(a, c) <= jensen_shannon(a, b) + jensen_shannon(b, c) + 1e-7
