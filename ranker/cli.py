@@ -1,14 +1,16 @@
-"""`ctrlrec data`, `ctrlrec train` and `ctrlrec evaluate`."""
+"""`ctrlrec data` and `ctrlrec train`; `ctrlrec evaluate` is in `ranker.experiments.cli`."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from ranker.experiments.cli import app as evaluate
 from ranker.judges.cli import app as judging
 from ranker.synthesis.cli import app as synthesis
 
 app = typer.Typer(no_args_is_help=True)
+app.add_typer(evaluate, name="evaluate")
 app.add_typer(judging)
 app.add_typer(synthesis)
 
@@ -113,41 +115,3 @@ def train(
         highlight=False,
         soft_wrap=True,
     )
-
-
-@app.command()
-def evaluate(
-    towers: Annotated[Path, typer.Option(help="Directory that `ctrlrec train` wrote.")] = Path("var/towers"),
-    data: DataDir = Path("var/data"),
-    backbone: Annotated[
-        Path | None, typer.Option(help="Untouched backbone, to show beside the towers; none to save its time.")
-    ] = Path("var/backbone"),
-    split: Annotated[
-        Literal["train", "dev", "heldout"], typer.Option(help="Whose phrasings. Choose on dev, report heldout.")
-    ] = "heldout",
-    per_category: PerCategory = 100,
-    json: Annotated[Path | None, typer.Option(help="Write the figures here as JSON, too.")] = None,
-) -> None:
-    """Measure trained towers against the rule judge: AUC by category, with users that training held out.
-
-    For each category the requests' mean area under the ROC curve over the whole catalogue: 0.5 is chance, 1.0 the judge's
-    own order. The request understood worst in each category is named below the table.
-
-    Example: ctrlrec evaluate --per-category 200 --json figures.json
-    """
-    import msgspec
-    from rich.console import Console
-
-    from ranker.evaluate import report_table
-    from ranker.training.run import run_evaluation
-    from ranker.training.towers import quiet
-
-    quiet()
-    tuned, untouched = run_evaluation(towers, data, backbone, split, per_category)
-    console = Console()
-    console.print(report_table(tuned, untouched))
-    for category, text in tuned.worst_request.items():
-        console.print(f"  {category}: {text}", highlight=False, markup=False)
-    if json is not None:
-        figures = {"towers": tuned, "zero_shot": untouched}
-        json.write_bytes(msgspec.json.format(msgspec.json.encode(figures)) + b"\n")

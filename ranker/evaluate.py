@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from ranker.judges.rule import RELEVANT, RuleJudge
-from ranker.requests import CATEGORIES, Category, Grammar, Split
+from ranker.requests import CATEGORIES, Category, Grammar, Spec, Split
 from ranker.requesttext import request_text
 from ranker.taste import Taste
 
@@ -25,11 +25,20 @@ ATTEMPTS = 50
 
 
 class Case(msgspec.Struct, frozen=True):
-    """One request of one user, as the request tower reads it, and which items are relevant."""
+    """One request of one user, as the request tower reads it, and what the judge says of each item."""
 
     category: Category
     text: str
-    relevant: NDArray[np.bool_]
+    judged: NDArray[np.float32]
+    """(n,) in 0..1."""
+    spec: Spec = Spec()
+    context: str | None = None
+    """The user's taste, where it is told."""
+
+    @property
+    def relevant(self) -> NDArray[np.bool_]:
+        """(n,) whether an item is what was asked for."""
+        return self.judged >= RELEVANT
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -79,11 +88,12 @@ def cases(
             taste = random.choice(usable) if usable else None
             if request.category != category or (request.spec.about_user and taste is None):
                 continue
-            relevant = judge.scores(request.spec, taste) >= RELEVANT
-            if not FEWEST <= relevant.sum() <= len(relevant) - FEWEST:
+            judged = judge.scores(request.spec, taste)
+            if not FEWEST <= (judged >= RELEVANT).sum() <= len(judged) - FEWEST:
                 continue
             told = taste is not None and (request.spec.about_user or random.random() < 0.5)
-            found.append(Case(category, request_text(request.text, taste.text() if told and taste else None), relevant))
+            context = taste.text() if told and taste else None
+            found.append(Case(category, request_text(request.text, context), judged, request.spec, context))
             made += 1
     return found
 

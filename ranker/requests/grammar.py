@@ -88,14 +88,30 @@ class Grammar:
                 both: tuple[Subject, Era] = rng.choice(self.topic_eras)
                 if self._open(rng):
                     both = (rng.choice(self.words), both[1])
-                thing = f"{self.name(both[0], split, rng)} {_phrased(era_words(both[1], split), split, rng)}"
-                return Request(category, self._wish(thing, split, rng), Spec(wanted=both))
+                return Request(category, self._wish(self._in_era(*both, split, rng), split, rng), Spec(wanted=both))
             case "taste":
                 return rng.choice(self.mirrored(OwnTaste(), split, rng))
             case "exclusion" if rng.random() < TWO_REFUSED:
                 return self._two_refused(split, rng)
             case _:
                 return self.mirrored(self.fact(category, rng), split, rng)[category == "exclusion"]
+
+    def phrased(self, spec: Spec, split: Split, rng: Random) -> str:
+        """One way of saying what a spec means; the spec has a form that `draw` gives. Raises ValueError for any other."""
+        match spec:
+            case Spec((fact,), (), _):
+                return self._shape(split, rng).wish.format(x=self.name(fact, split, rng))
+            case Spec((), refused, _) if refused:
+                name = " or ".join(self.name(fact, split, rng) for fact in refused)
+                return self._shape(split, rng).refusal.format(x=name)
+            case Spec((Topic() as wanted,), (Topic() as refused,), _):
+                return self._but_not(wanted, refused, split, rng)
+            case Spec((Topic() as topic, Era() as era), (), False):
+                return self._wish(self._in_era(topic, era, split, rng), split, rng)
+            case Spec((Topic() as first, Topic() as second), (), any_of):
+                joined = self._joined("either" if any_of else "both", (first, second), split, rng)
+                return self._wish(joined, split, rng)
+        raise ValueError(f"no request has the form of {spec}")
 
     def mirrored(self, fact: Fact, split: Split, rng: Random) -> tuple[Request, Request]:
         """A wish and a refusal of the same thing in the same shape: only what makes it a refusal differs."""
@@ -147,6 +163,9 @@ class Grammar:
 
     def _wish(self, thing: str, split: Split, rng: Random) -> str:
         return self._shape(split, rng).wish.format(x=thing)
+
+    def _in_era(self, topic: Subject, era: Era, split: Split, rng: Random) -> str:
+        return f"{self.name(topic, split, rng)} {_phrased(era_words(era, split), split, rng)}"
 
     def _but_not(self, wanted: Subject, refused: Subject, split: Split, rng: Random) -> str:
         a, b = self.name(wanted, split, rng), self.name(refused, split, rng)

@@ -3,12 +3,12 @@ from importlib.resources import files
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ranker.catalogue import Catalogue, Item
 from ranker.errors import DataError
-from ranker.requests import CATEGORIES, Category, Grammar, Split
+from ranker.requests import CATEGORIES, Category, Grammar, Spec, Split
 from ranker.requests.frames import FRAMES
 from ranker.requests.phrasings import pairs, phrasings
 from ranker.requests.spec import Acclaim, Era, OwnTaste, Popularity, Topic
@@ -56,6 +56,26 @@ def test_mirrored_requests_refuse_what_the_other_wants(category: Category, seed:
     assert wish.text != refusal.text
     assert not wish.spec.refused
     assert not refusal.spec.wanted
+
+
+@settings(deadline=None)  # a grammar is made for each example
+@given(st.sampled_from([name for name in CATEGORIES if name != "taste"]), st.integers(0, 10_000))
+def test_what_was_meant_can_be_said_otherwise(category: Category, seed: int) -> None:
+    grammar, random = Grammar(small_dataset().catalogue), Random(seed)
+    drawn = grammar.draw(category, "heldout", random)
+    said = {grammar.phrased(drawn.spec, "heldout", random) for _ in range(8)}
+    assert len(said) > 1
+    assert not any("{" in text for text in said)
+    topics = [fact for fact in (*drawn.spec.wanted, *drawn.spec.refused) if isinstance(fact, Topic)]
+    names = [name for topic in topics for name in topic_words(topic)]
+    words = [name.replace("{n}", "").strip() for name in names]
+    assert not words or all(any(word in text for word in words) for text in said)
+
+
+def test_what_no_request_means_cannot_be_phrased() -> None:
+    grammar = Grammar(small_dataset().catalogue)
+    with pytest.raises(ValueError, match="no request has the form"):
+        grammar.phrased(Spec((Popularity("mainstream"), Acclaim("high"))), "train", Random(0))
 
 
 def test_no_phrasing_is_twice_in_a_split_or_in_two() -> None:

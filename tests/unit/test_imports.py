@@ -25,7 +25,7 @@ OWNERS = {
     "onnx": ("exporters/",),
     "pyarrow": ("ranker/data/", "ranker/synthesis/"),
     "openai": ("ranker/judges/llm/",),
-    "scipy": ("ranker/recommender.py", "ranker/judges/agreement.py"),
+    "scipy": ("ranker/recommender.py", "ranker/judges/agreement.py", "ranker/experiments/"),
     "implicit": ("ranker/recommender.py",),
     "faust": ("streams/",),
     "mode": ("streams/",),
@@ -40,6 +40,7 @@ TRAINING = (
     "exporters/onnx.py",
     "ranker/cli.py",
     "ranker/evaluate.py",
+    "ranker/experiments/",
     "ranker/judges/teacher.py",
 )
 """Who may import ranker.training: outside of itself only inside of functions, so that serving never does."""

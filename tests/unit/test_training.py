@@ -197,7 +197,9 @@ def test_calibration_finds_the_boundary() -> None:
     cosines = np.where(relevant, 0.6, 0.2).astype(np.float32) + np.tile(np.linspace(-0.15, 0.15, 10), 10).astype(
         np.float32
     )
-    found = calibrate([Case("topic", "x", relevant)], lambda texts: np.ones((1, 1), np.float32), cosines[:, None])
+    found = calibrate(
+        [Case("topic", "x", relevant.astype(np.float32))], lambda texts: np.ones((1, 1), np.float32), cosines[:, None]
+    )
     assert found.slope > 0
     assert -found.intercept / found.slope == pytest.approx(0.4, abs=0.03)
 
