@@ -104,11 +104,11 @@ class Grammar:
             case Spec((), refused, _) if refused:
                 name = " or ".join(self.name(fact, split, rng) for fact in refused)
                 return self._shape(split, rng).refusal.format(x=name)
-            case Spec((Topic() as wanted,), (Topic() as refused,), _):
+            case Spec((Topic() | Words() as wanted,), (Topic() | Words() as refused,), _):
                 return self._but_not(wanted, refused, split, rng)
-            case Spec((Topic() as topic, Era() as era), (), False):
+            case Spec((Topic() | Words() as topic, Era() as era), (), False):
                 return self._wish(self._in_era(topic, era, split, rng), split, rng)
-            case Spec((Topic() as first, Topic() as second), (), any_of):
+            case Spec((Topic() | Words() as first, Topic() | Words() as second), (), any_of):
                 joined = self._joined("either" if any_of else "both", (first, second), split, rng)
                 return self._wish(joined, split, rng)
         raise ValueError(f"no request has the form of {spec}")
