@@ -1,12 +1,13 @@
 """`ctrlrec data` and `ctrlrec train`; `ctrlrec evaluate` is in `ranker.experiments.cli`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import typer
 
 from ranker.experiments.cli import app as evaluate
 from ranker.judges.cli import app as judging
+from ranker.requests import CATEGORIES, Category
 from ranker.synthesis.cli import app as synthesis
 
 app = typer.Typer(no_args_is_help=True)
@@ -17,6 +18,13 @@ app.add_typer(synthesis)
 DataDir = Annotated[Path, typer.Option(help="Directory of the data set: MovieLens or a platform's own tables.")]
 BackboneDir = Annotated[Path, typer.Option(help="Directory of the backbone that both towers start from.")]
 PerCategory = Annotated[int, typer.Option(min=0, help="Requests measured in each of the ten categories.")]
+
+
+def _categories(names: list[str] | None) -> list[str] | None:
+    for name in names or ():
+        if name not in CATEGORIES:
+            raise typer.BadParameter(f"{name!r} is no category; one of {', '.join(CATEGORIES)}")
+    return names
 
 
 @app.callback()
@@ -66,6 +74,16 @@ def train(
     seed: Annotated[int, typer.Option(help="Of the requests, the items, and which users are held out.")] = 0,
     threads: Annotated[int, typer.Option(min=0, help="Threads to compute with; 0 for one a core.")] = 0,
     per_category: PerCategory = 30,
+    hold_out_items: Annotated[
+        float, typer.Option(min=0.0, max=0.5, help="Share of the items that training never sees, to measure with.")
+    ] = 0.0,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"A category of requests that training never sees, to measure with: {', '.join(CATEGORIES)}. More than once.",
+            callback=_categories,
+        ),
+    ] = None,
 ) -> None:
     """Train both towers from the backbone, then measure them on phrasings and users held out.
 
@@ -104,7 +122,17 @@ def train(
             shown = {} if loss is None else {"loss": f"loss {loss:.3f}"}
             progress.update(bars[phase], completed=done, **shown)  # type: ignore[arg-type]
 
-        record = run_training(data, backbone, out, budget=budget, seed=seed, per_category=per_category, watch=watch)
+        record = run_training(
+            data,
+            backbone,
+            out,
+            budget=budget,
+            seed=seed,
+            per_category=per_category,
+            watch=watch,
+            items_held_out=hold_out_items,
+            without=cast(list[Category], without or []),
+        )
     console = Console()
     if record.evaluation is not None:
         console.print(report_table(record.evaluation, record.zero_shot))

@@ -1,12 +1,13 @@
 """Judgment matrices: some requests, some items, and what the judge says of each pair."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from random import Random
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ranker.errors import DataError
 from ranker.judges.rule import RuleJudge
 from ranker.requests import Category, Grammar, Request, Split
 from ranker.requests.spec import Spec
@@ -44,13 +45,35 @@ class Batches:
     """Draws requests without end, the same ones for the same seed."""
 
     def __init__(
-        self, grammar: Grammar, judge: RuleJudge, tastes: Sequence[Taste], seed: int, *, split: Split = "train"
+        self,
+        grammar: Grammar,
+        judge: RuleJudge,
+        tastes: Sequence[Taste],
+        seed: int,
+        *,
+        split: Split = "train",
+        without: Collection[Category] = (),
     ) -> None:
-        """`tastes` are those of the users to train with: requests about one's own taste are judged by them."""
+        """`tastes` are those of the users to train with: requests about one's own taste are judged by them.
+
+        A category in `without` is never drawn; without exclusions, wishes come without their refusals. Raises DataError
+        where nothing would be left to draw.
+        """
         self._grammar, self._judge, self._split = grammar, judge, split
         self._tastes = [taste for taste in tastes if taste.genres]
         self._random = Random(seed)
-        self._facts = {name: share for name, share in SINGLE_FACTS.items() if name != "taste" or self._tastes}
+        self._without = frozenset(without)
+        self._facts = {
+            name: share
+            for name, share in SINGLE_FACTS.items()
+            if name not in self._without and (name != "taste" or self._tastes)
+        }
+        self._compound = {name: share for name, share in COMPOUND.items() if name not in self._without}
+        if not self._facts or not self._compound:
+            raise DataError(
+                f"training without {', '.join(sorted(self._without))}: leave one of {', '.join(SINGLE_FACTS)} "
+                f"and one of {', '.join(COMPOUND)} in it"
+            )
 
     def judged(self, requests: int) -> Judged:
         """The next requests, and what the judge says of the whole catalogue."""
@@ -71,14 +94,18 @@ class Batches:
         return Judged(texts, np.stack(scores), np.stack(sides), present)
 
     def _requests(self, count: int) -> list[Request]:
-        """Mirrored pairs next to each other, then compound requests."""
+        """Mirrored pairs next to each other, then compound requests; some more are drawn for what is left out."""
         drawn: list[Request] = []
-        for category in self._random.choices(
-            list(self._facts), list(self._facts.values()), k=round(count * MIRRORED / 2)
-        ):
+        pairs = round(count * MIRRORED / 2)
+        for category in self._random.choices(list(self._facts), list(self._facts.values()), k=pairs):
             drawn += self._grammar.mirrored(self._grammar.fact(category, self._random), self._split, self._random)
-        rest = self._random.choices(list(COMPOUND), list(COMPOUND.values()), k=count - len(drawn))
-        return drawn + [self._grammar.draw(category, self._split, self._random) for category in rest]
+        drawn = [request for request in drawn if request.category not in self._without]
+        while len(drawn) < count:
+            (category,) = self._random.choices(list(self._compound), list(self._compound.values()))
+            request = self._grammar.draw(category, self._split, self._random)
+            # What a catalogue cannot satisfy is drawn as another category, which may be one that is left out.
+            drawn += [request] if request.category not in self._without else []
+        return drawn
 
     def _text(self, request: Request, taste: Taste | None) -> str:
         """With the user's taste where the request is about it, and now and then where it should not matter."""

@@ -2,22 +2,23 @@
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from ranker.bundle import Calibration
 from ranker.data import Dataset, load_dataset
 from ranker.errors import DataError
 from ranker.evaluate import Case, Report, cases, evaluate, split_users
 from ranker.judges.rule import RuleJudge
-from ranker.requests import Grammar, Split
+from ranker.requests import Category, Grammar, Split
 from ranker.taste import user_taste
 from ranker.training.budget import Budget
 from ranker.training.calibration import calibrate
-from ranker.training.head import FILE, Head
-from ranker.training.towers import MAX_LENGTH, Tower, load_encoder, load_tokenizer
+from ranker.training.head import FILE
+from ranker.training.towers import MAX_LENGTH, Tower, load_tokenizer
 from ranker.training.train import Watch, train
 
 BACKBONE_NOTE = "SOURCE"
@@ -42,6 +43,10 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True):
     items: int
     users_trained_with: int
     users_held_out: list[str]
+    items_held_out: list[str] = []
+    """Which training has never seen."""
+    without: list[str] = []
+    """The categories of requests that training has never seen."""
     calibration: Calibration
     """On dev phrasings, which neither train nor measure."""
     evaluation: Report | None
@@ -53,11 +58,21 @@ CALIBRATION_CASES = 15
 
 
 def run_training(
-    data: Path, backbone: Path, out: Path, *, budget: Budget, seed: int, per_category: int, watch: Watch
+    data: Path,
+    backbone: Path,
+    out: Path,
+    *,
+    budget: Budget,
+    seed: int,
+    per_category: int,
+    watch: Watch,
+    items_held_out: float = 0.0,
+    without: Collection[Category] = (),
 ) -> TrainingRecord:
     """Trains on the data set and writes both towers, the tokenizer and training.json below `out`.
 
-    Measures with `per_category` requests in held-out phrasings by held-out users; 0 leaves the measuring out. Raises
+    Measures with `per_category` requests in held-out phrasings by held-out users; 0 leaves the measuring out. A share of
+    the items and whole categories can be held out too, for `ctrlrec evaluate distillation` to measure with. Raises
     DataError where the data set or the backbone cannot be read.
     """
     started = time.monotonic()
@@ -69,7 +84,10 @@ def run_training(
     measured = measured_cases(dataset, held_out, "heldout", per_category)
     untouched = request.eval().embed([case.text for case in measured])
     tastes = [user_taste(dataset, user) for user in users]
-    trained = train(request, item, dataset.catalogue, tastes, budget, seed, watch)
+    order = np.random.default_rng(seed).permutation(len(dataset.catalogue))
+    unseen, seen = np.split(order, [round(len(order) * items_held_out)])
+    seen.sort()
+    trained = train(request, item, dataset.catalogue, tastes, budget, seed, watch, rows=seen, without=without)
     chosen = measured_cases(dataset, users, "dev", CALIBRATION_CASES)
     report = zero_shot = None
     if measured:
@@ -90,33 +108,14 @@ def run_training(
         items=len(dataset.catalogue),
         users_trained_with=len(users),
         users_held_out=held_out,
+        items_held_out=sorted(dataset.catalogue.items[row].item_id for row in unseen),
+        without=sorted(without),
         calibration=calibrate(chosen, request.embed, trained.item_vectors),
         evaluation=report,
         zero_shot=zero_shot,
     )
     _write(out, request, item, backbone / "tokenizer.json", record)
     return record
-
-
-def run_evaluation(
-    towers: Path, data: Path, backbone: Path | None, split: Split, per_category: int
-) -> tuple[Report, Report | None]:
-    """(the towers' figures, the untouched backbone's where its directory is given), with the run's held-out users."""
-    record, dataset = read_record(towers), load_dataset(data)
-    measured = measured_cases(dataset, record.users_held_out, split, per_category)
-    texts = dataset.catalogue.texts()
-
-    def report(request: Tower, item: Tower) -> Report:
-        return evaluate(measured, split, request.eval().embed, item.eval().embed(texts))
-
-    tokenizer = load_tokenizer(towers / "tokenizer.json")
-    tuned = report(
-        *(Tower(load_encoder(towers / name), tokenizer, Head.load(towers / name)) for name in ("request", "item"))
-    )
-    if backbone is None:
-        return tuned, None
-    untouched = Tower.load(backbone)
-    return tuned, report(untouched, untouched)
 
 
 def measured_cases(dataset: Dataset, users: Sequence[str], split: Split, per_category: int) -> list[Case]:

@@ -3,7 +3,7 @@ they now lie."""
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ranker.catalogue import Catalogue
 from ranker.judges.rule import RuleJudge
-from ranker.requests import Grammar
+from ranker.requests import Category, Grammar
 from ranker.taste import Taste
 from ranker.training.batches import Batches
 from ranker.training.budget import Budget
@@ -61,22 +61,31 @@ def train(
     budget: Budget,
     seed: int,
     watch: Watch = lambda *_: None,
+    *,
+    rows: NDArray[np.int64] | None = None,
+    without: Collection[Category] = (),
 ) -> Trained:
-    """Trains both towers, in place, on requests in training phrasings by users with these tastes."""
+    """Trains both towers, in place, on requests in training phrasings by users with these tastes.
+
+    `rows` are the items of the catalogue to train with, all unless given; no request is of a category in `without`.
+    """
     torch.manual_seed(seed)
     grammar, judge = Grammar(catalogue), RuleJudge(catalogue)
-    batches = Batches(grammar, judge, tastes, seed)
+    batches = Batches(grammar, judge, tastes, seed, without=without)
+    rows = np.arange(len(catalogue)) if rows is None else rows
     started = time.monotonic()
     texts = catalogue.texts()
     zero_shot = item.eval().embed(texts)
-    targets = torch.from_numpy(item_targets(batches.judged(TARGET_REQUESTS).scores, zero_shot))
+    targets = torch.from_numpy(item_targets(batches.judged(TARGET_REQUESTS).scores[:, rows], zero_shot[rows]))
     prepared = time.monotonic() - started
     # The clock runs from the first step, whatever embedding the catalogue took: a phase ends when its own time is up.
-    item_steps, item_seconds = _train_items(item, texts, targets, budget.part(ITEM_SHARE), seed, watch)
+    item_steps, item_seconds = _train_items(
+        item, [texts[row] for row in rows], targets, budget.part(ITEM_SHARE), seed, watch
+    )
     started = time.monotonic()
     vectors = item.embed(texts)
     embedded = time.monotonic() - started
-    read, head_steps, head_seconds = _train_head(request, vectors, batches, budget, seed, watch)
+    read, head_steps, head_seconds = _train_head(request, vectors, rows, batches, budget, seed, watch)
     return Trained(
         request,
         item,
@@ -108,24 +117,30 @@ def _train_items(
 
 
 def _train_head(
-    tower: Tower, item_vectors: NDArray[np.float32], batches: Batches, budget: Budget, seed: int, watch: Watch
+    tower: Tower,
+    item_vectors: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    batches: Batches,
+    budget: Budget,
+    seed: int,
+    watch: Watch,
 ) -> tuple[int, int, float]:
     """Read requests once through the encoder as it is, then teach a head on what was read, many times over.
 
     Gives (requests read, steps, seconds).
     """
     started = time.monotonic()
-    chosen = np.random.default_rng(seed).permutation(len(item_vectors))[:MOST_ITEMS]
+    chosen = np.random.default_rng(seed).permutation(rows)[:MOST_ITEMS]
     items = torch.from_numpy(item_vectors[chosen])  # (n, d)
     reader = tower.reader()
     readings, judgments = Readings(), []
     for spent in budget.part(READING_SHARE).progress():
         judged = batches.judged(READ_AT_ONCE)
-        for rows, reading in reader.read(judged.texts):
+        for places, reading in reader.read(judged.texts):
             readings.append(reading)
-            scores = np.concatenate([judged.scores[rows][:, None], judged.sides[rows]], axis=1)  # (b, 3, n)
+            scores = np.concatenate([judged.scores[places][:, None], judged.sides[places]], axis=1)  # (b, 3, n)
             judgments.append(
-                (torch.from_numpy(scores[:, :, chosen]).bfloat16(), torch.from_numpy(judged.present[rows]))
+                (torch.from_numpy(scores[:, :, chosen]).bfloat16(), torch.from_numpy(judged.present[places]))
             )
         watch("reading", spent, None)
     watch("reading", 1.0, None)
@@ -136,12 +151,12 @@ def _train_head(
     head.standardise(*samples)
     optimizer = torch.optim.AdamW(head.parameters(), lr=HEAD_RATE, weight_decay=HEAD_DECAY, fused=True)
     steps = 0
-    for spent, rows in zip(budget.part(HEAD_SHARE).progress(), readings.batches(HEAD_BATCH, seed), strict=False):
+    for spent, batch in zip(budget.part(HEAD_SHARE).progress(), readings.batches(HEAD_BATCH, seed), strict=False):
         for group in optimizer.param_groups:
             group["lr"] = HEAD_RATE * min(1.0, (steps + 1) / WARM_UP) * (1 - spent)
         columns = torch.randperm(len(items))[:HEAD_ITEMS]
         loss = _misunderstood(
-            head, readings.of(rows), items[columns], wanted[rows][:, :, columns].float(), present[rows]
+            head, readings.of(batch), items[columns], wanted[batch][:, :, columns].float(), present[batch]
         )
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -48,6 +48,17 @@ def test_requests_come_with_the_judgment_of_the_whole_catalogue(requests: int, s
     assert (judged.sides[:, 0] == judged.sides[:, 1])[(wanted ^ refused)[:, 0]].all()
 
 
+def test_what_is_left_out_is_never_drawn() -> None:
+    dataset = small_dataset()
+    tastes = [user_taste(dataset, user) for user in dataset.interactions.user_ids]
+    made = Grammar(dataset.catalogue), RuleJudge(dataset.catalogue), tastes, 3
+    judged = Batches(*made, without=["exclusion", "topic_without", "taste"]).judged(300)
+    assert len(judged.texts) == 300
+    assert not judged.present[:, 1].any()
+    with pytest.raises(DataError, match="leave one of topic"):
+        Batches(*made, without=["topic", "era", "popularity", "acclaim", "taste"])
+
+
 def test_the_same_seed_draws_the_same_requests() -> None:
     first, second, other = batches(1), batches(1), batches(2)
     for _ in range(3):
