@@ -7,7 +7,7 @@ import msgspec
 
 from ranker.events import ControlRequest
 from ranker.rank import TOGETHER
-from streams.replay import Replay, replay_file
+
 from streams.wire import encode
 from tests.bench.cores import on_core
 from tests.bench.figures import Bench, Figure

@@ -1,0 +1,168 @@
+"""One pass over a log: all of its requests and items are applied, and the segments that fall to this process are ranked."""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple
+
+from ranker.errors import BadEvent, DataError
+from ranker.rank import Asked, lay_out, rankings
+from streams.replay.known import Known, digest
+from streams.replay.log import STATE, Entry, Source, Unreadable, Where, place
+from streams.replay.pins import Pins
+from streams.replay.segments import LISTS, Layout, Segment
+from streams.replay.state import Serving, State
+from streams.replay.variants import Answers, Variant, rank_all
+from streams.wire import encode
+
+BATCH = 128
+"""Lists that are ranked at a time."""
+ENTRIES = 100_000
+"""Items of them all at which a batch is ranked at once."""
+DIFFERENT = 10
+"""Event ids of differing rankings that a segment keeps."""
+
+Moved = Callable[[int, int], object]
+"""Hears how much of the source was read, and how many lists of this process are done."""
+Ranker = Callable[..., Answers]
+
+
+class Way(NamedTuple):
+    """What is the same for every process."""
+
+    variants: Sequence[Variant]
+    layout: Layout
+    eta: float
+    strict: bool = False
+    check: bool = False
+    lists: int = LISTS
+    """In a segment."""
+    batch: int = BATCH
+
+
+class Waiting(NamedTuple):
+    """A list that is to be ranked with those beside it."""
+
+    where: Where
+    asked: list[Asked]
+    text: str
+
+
+class Pass:
+    """`mine` says which segments to rank; the others are passed over, but for what they change."""
+
+    def __init__(
+        self, way: Way, state: State, known: Known | None, pins: Pins | None, mine: Callable[[int], bool], moved: Moved
+    ) -> None:
+        self._way, self._state, self._known, self._pins, self._mine, self._moved = way, state, known, pins, mine, moved
+        self._clicks = known if known and known.clicks else None
+        self._check = known if known and way.check else None
+        self._segment: Segment | None = None
+        self._waiting: list[Waiting] = []
+        self._under: Sequence[Serving] = state.servings
+        self._read = self._entries = self._lists = self.seen = 0
+
+    def run(self, source: Source) -> None:
+        """Raises DataError; if `strict`, for the first line that would be skipped."""
+        at = -1
+        for entry in source.entries(STATE, self._advance):
+            if (number := self.seen // self._way.lists) != at:
+                self._close()
+                at = number
+                if self._mine(number):
+                    self._begin(number)
+            try:
+                self._take(entry)
+            except BadEvent as error:
+                self._bad(entry.where, error)
+        self._close()
+
+    def _take(self, entry: Entry | Unreadable) -> None:
+        if isinstance(entry, Unreadable):
+            raise entry.error
+        if entry.kind == "candidates":
+            self.seen += 1
+            if self._segment:
+                self._segment.lists += 1
+                self._list(entry)
+            return
+        if entry.kind == "requests":
+            self._state.request(entry)
+        else:
+            self._rank()  # with the items that there were
+            self._state.item(entry)
+        if self._segment:
+            self._segment.events[entry.kind] += 1
+
+    def _list(self, entry: Entry) -> None:
+        candidates = self._state.candidates(entry)
+        under: Sequence[Serving] = self._state.servings
+        asked, text = None, ""
+        if self._pins and self._known and (served := self._known.served([candidates.event_id])):
+            if pinned := self._pins.asked(candidates, served[candidates.event_id]):
+                under, asked, text = [pinned[0]], [pinned[1]], pinned[2]
+        if asked is None:
+            asked, text = self._state.asked(candidates, entry.partition)
+        if self._waiting and (len(self._waiting) == self._way.batch or self._entries > ENTRIES or under[0] is not self._under[0]):
+            self._rank()
+        self._under = under
+        self._entries += len(candidates.item_ids)
+        self._waiting.append(Waiting(entry.where, asked, text))
+
+    def _rank(self) -> None:
+        """Rank what waits, which then no longer does."""
+        waiting, segment = self._waiting, self._segment
+        if not waiting or segment is None:
+            return
+        self._waiting, self._entries = [], 0
+        for serving in self._under:
+            serving.number_by(segment.codes)  # nothing, if it does already
+        flat, refused = lay_out([each.asked[0] for each in waiting], segment.codes.of)
+        for number, error in refused.items():
+            self._bad(waiting[number].where, error)
+        if flat is not None:
+            good = [each for number, each in enumerate(waiting) if number not in refused]
+            runs = [[each.asked[bundle] for each in good] for bundle in range(len(self._under))]
+            answers = rank_all(flat, runs, [each.text for each in good], self._under, self._way.variants)
+            ids = [asked.candidates.event_id for asked in flat.run]
+            clicks = self._clicks.clicked(ids) if self._clicks else {}
+            segment.add(answers, clicks, self._way.eta, [each.where for each in good])
+            if self._check:
+                self._compare(answers, ids, segment, self._check)
+        self._lists += len(waiting)
+        self._moved(self._read, self._lists)
+
+    def _compare(self, answers: Answers, ids: Collection[str], segment: Segment, known: Known) -> None:
+        """The first variant's rankings with the recorded ones."""
+        recorded = known.served(ids)
+        for ranking in rankings(answers.ready[0], answers.fused[0]):
+            was = recorded.get(ranking.event_id)
+            verdict = 2 if was is None else int(was.digest != digest(encode(ranking)))
+            segment.checked[verdict] += 1
+            if verdict == 1 and len(segment.different) < DIFFERENT:
+                segment.different.append(ranking.event_id)
+
+    def _bad(self, where: Where, error: BadEvent) -> None:
+        if self._segment is None:
+            return
+        if self._way.strict:
+            raise DataError(f"{place(where)}: {error.reason}: {error}") from error
+        self._segment.bad(where, error)
+
+    def _begin(self, number: int) -> None:
+        self._segment = Segment(number, self._way.layout, self._way.variants)
+
+    def _close(self) -> None:
+        self._rank()
+        if self._segment:
+            self._segment.close()
+        self._segment = None
+        self._moved(self._read, self._lists)
+
+    def _advance(self, read: int) -> None:
+        self._read = read
+        if self._segment is None:
+            self._moved(read, self._lists)
+
+
+def share(process: int, processes: int, done: Collection[int]) -> Callable[[int], bool]:
+    """The segments of one of so many processes: in turn, without those that are done."""
+    return lambda number: number not in done and number % processes == process
