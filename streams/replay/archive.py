@@ -8,6 +8,7 @@ partition: a partition's files follow each other without overlapping.
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -56,7 +57,7 @@ def held(archive: Path, kind: str) -> list[Held]:
             partition, first, last = map(int, match.groups())
             found.append(Held(partition, first, last, file.parent.name.partition("=")[2], file))
     found.sort()
-    for before, after in zip(found, found[1:], strict=False):
+    for before, after in pairwise(found):
         if before.partition == after.partition and before.last >= after.first:
             raise DataError(f"{before.file} and {after.file} hold the same offsets; remove one of them")
     return found
@@ -70,7 +71,9 @@ class Archive:
     def __init__(self, folder: Path) -> None:
         self._files = {kind: held(folder, kind) for kind in KINDS}
         if not any(self._files.values()):
-            raise DataError(f"{folder} holds no topics: an archive has files such as topic=candidates/hour=.../*.parquet")
+            raise DataError(
+                f"{folder} holds no topics: an archive has files such as topic=candidates/hour=.../*.parquet"
+            )
         self.folder = folder
         self.total = sum(_rows(each.file) for kind in ("items", "requests", "candidates") for each in self._files[kind])
 
@@ -135,10 +138,8 @@ def _rows_of(batch: Any, kind: Kind | None) -> Iterator[tuple[int, Entry]]:
 
     topics, values, keys = column("topic"), column("value"), column("key")
     partitions, offsets, headers = column("partition"), column("offset"), column("headers")
-    if "timestamp" in batch.schema.names:
-        times = batch.column("timestamp").cast(pa.int64()).to_pylist()
-    else:
-        times = [0] * rows
+    dated_ = "timestamp" in batch.schema.names
+    times = batch.column("timestamp").cast(pa.int64()).to_pylist() if dated_ else [0] * rows
     for topic, value, key, partition, offset, time, more in zip(
         topics, values, keys, partitions, offsets, times, headers, strict=True
     ):

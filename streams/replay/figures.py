@@ -49,26 +49,22 @@ def compare(answers: Answers) -> Compared:
     spans = answers.flat.spans
     starts, lengths = np.array(spans.starts), np.array(spans.lengths)
     base = spans.positions - np.repeat(starts, lengths)
-    places = [_places(fused.order, base) for fused in answers.fused]
+    places = [_places(ranked.order, base) for ranked in answers.ranked]
     in_top = [each < TOP for each in places]
     rows = np.zeros((len(places), len(spans), len(COLUMNS)))
-    for number, (ready, fused) in enumerate(zip(answers.ready, answers.fused, strict=True)):
-        row = rows[number]
-        row[:, 0] = 1
-        if fused.figures is not None:
-            steered = np.array([steer is not None for steer in ready.steers])
-            alignments = np.array(fused.figures[:3], np.float64).T  # (lists, 3)
-            room = alignments[:, 2] - alignments[:, 0]
-            gains = steered & (room >= NO_HEADROOM)
-            row[:, 1], row[:, 2] = steered, gains
-            row[gains, 3] = (alignments[gains, 1] - alignments[gains, 0]) / room[gains]
-            row[steered, 4:7] = alignments[steered]
+    for number, ranked in enumerate(answers.ranked):
+        row, steered, alignments = rows[number], ranked.steered, ranked.alignments
+        room = alignments[:, 2] - alignments[:, 0]
+        gains = steered & (room >= NO_HEADROOM)
+        row[:, 0], row[:, 1], row[:, 2] = 1, steered, gains
+        row[gains, 3] = (alignments[gains, 1] - alignments[gains, 0]) / room[gains]
+        row[steered, 4:7] = alignments[steered]
         row[:, 7], row[:, 8] = _alike(places[number], base, in_top[number], base < TOP, starts, lengths)
     paired = pairs_of(len(places))
     pairs = np.zeros((len(paired), len(spans), 2))
     for number, (one, other) in enumerate(paired):
         pairs[number].T[:] = _alike(places[one], places[other], in_top[one], in_top[other], starts, lengths)
-    tops = [_tops(fused.order, starts, lengths) for fused in answers.fused]
+    tops = [_tops(ranked.order, starts, lengths) for ranked in answers.ranked]
     return Compared(rows, pairs, places, tops)
 
 
@@ -120,7 +116,8 @@ class Sums:
             return [], np.zeros((0, 0, len(COLUMNS))), np.zeros((0, 0, len(PAIR_COLUMNS)))
         place = {user: number for number, user in enumerate(dict.fromkeys(self._users))}
         at = np.fromiter(map(place.__getitem__, self._users), np.intp, len(self._users))
-        return list(place), *(_summed(np.concatenate(parts, 1), at, len(place)) for parts in (self._rows, self._pairs))
+        sums, pairs = (_summed(np.concatenate(parts, 1), at, len(place)) for parts in (self._rows, self._pairs))
+        return list(place), sums, pairs
 
 
 def _summed(rows: Doubles, at: Order, users: int) -> Doubles:

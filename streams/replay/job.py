@@ -16,18 +16,18 @@ from ranker.errors import ConfigError, CtrlrecError, DataError
 from ranker.fusion import Method
 from ranker.store import Store, is_bundle, served
 from streams.replay.known import Known, gather
-from streams.replay.log import Source
+from streams.replay.log import Kind, Source
 from streams.replay.onepass import Moved, Pass, Way, share
 from streams.replay.parts import Format, write
 from streams.replay.pins import Pins, no_version
 from streams.replay.segments import LISTS, Layout
-from streams.replay.sources import Log, open_source
+from streams.replay.sources import KAFKA, Log, open_source
 from streams.replay.state import Serving, State
 from streams.replay.variants import Variant, variants
 from streams.settings import Settings
 
 PLAN = "plan.json"
-KNOWN = "known.sqlite"
+KNOWN, RANGE = "known.sqlite", "range.json"
 LOOK = 0.1
 """Seconds between two looks at how far the processes are."""
 MOST_VARIANTS = 64
@@ -49,6 +49,8 @@ class Job(NamedTuple):
     eta: float = 1.0
     strict: bool = False
     processes: int = 1
+    fleet: bool = False
+    """Rank through Kafka; `bundles` is then empty."""
     segment: int = LISTS
 
 
@@ -60,6 +62,7 @@ class Plan(Struct, frozen=True):
     versions: list[str]
     weight: float
     """Of a request, where nobody names one."""
+    fleet: bool
     pin: bool
     check: bool
     format: Format
@@ -84,22 +87,24 @@ Progress = Callable[[str, int, int, int], object]
 
 def replay(job: Job, progress: Progress = lambda *_: None, *, restart: bool = False) -> Outcome:
     """Do it, or what is left of it. Raises CtrlrecError; what is done stays done, for the same job to go on."""
+    layout = Layout(job.out, job.format)
+    if job.log.name == KAFKA:
+        job = job._replace(log=_fixed(job, layout, restart))
     source = open_source(job.log, job.settings)
     plan = _planned(job, source)
-    layout = Layout(job.out, job.format)
     _begin(layout, plan, restart)
     known = layout.segments / KNOWN
-    gather(source, known, served=job.pin or job.check, advance=lambda read: progress("what served", read, source.total, 0))
+    gather(
+        source, known, served=job.pin or job.check, advance=lambda read: progress("what served", read, source.total, 0)
+    )
     done = layout.done()
     before = len(done) * plan.segment
 
     def moved(read: int, lists: int) -> None:
         progress("replay", read, source.total, before + lists)
 
-    if job.processes == 1:
-        seen = _rank(job, plan, 0, moved, source)
-    else:
-        seen = _rank_side_by_side(job, plan, moved)
+    alone = job.processes == 1
+    seen = _rank(job, plan, 0, moved, source) if alone else _rank_side_by_side(job, plan, moved)
     kept = Known(known)
     counts = {"clicks": kept.clicks, "rankings": kept.rankings, **kept.skipped()}
     kept.close()
@@ -117,7 +122,12 @@ def clear(layout: Layout) -> None:
 
 
 def _planned(job: Job, source: Source) -> Plan:
-    versions = [_version(folder) for folder in job.bundles]
+    versions = ["fleet"] if job.fleet else [_version(folder) for folder in job.bundles]
+    if job.fleet and (len(job.weights) > 1 or job.pin or job.processes > 1 or job.format != "jsonl"):
+        raise ConfigError(
+            "--through-kafka ranks with the fleet's own bundle and fusion, one weight at a time, into JSON Lines: leave out "
+            "--bundle, --fusion, --pin-bundle and --processes, and give one --weight at most"
+        )
     if len(set(versions)) < len(versions):
         raise ConfigError(f"the bundles {', '.join(versions)} are not all different")
     if job.pin and len(versions) > 1:
@@ -126,7 +136,7 @@ def _planned(job: Job, source: Source) -> Plan:
     if len(made) > MOST_VARIANTS or len({variant.name for variant in made}) < len(made):
         raise ConfigError(f"{len(made)} variants: at most {MOST_VARIANTS}, and all different")
     return Plan(
-        source.identity(), made, versions, job.settings.weight, job.pin, job.check, job.format, job.eta, job.segment,
+        source.identity(), made, versions, job.settings.weight, job.fleet, job.pin, job.check, job.format, job.eta, job.segment,
         job.settings.max_event_bytes,
     )  # fmt: skip
 
@@ -135,10 +145,28 @@ def _version(folder: Path) -> str:
     return read_manifest(served(folder)).version
 
 
+def _fixed(job: Job, layout: Layout, restart: bool) -> Log:
+    """The topics go on: where the log ends is settled once, when a replay begins."""
+    file = layout.segments / RANGE
+    if restart:
+        clear(layout)
+    if file.exists():
+        try:
+            ends = msgspec.json.decode(file.read_bytes(), type=tuple[tuple[Kind, int, int, int], ...])
+        except msgspec.DecodeError as error:
+            raise DataError(f"{file} is damaged ({error}): add --restart to do it over") from error
+    else:
+        from streams.replay.kafkarange import settle
+
+        ends = settle(job.log, job.settings)
+        write(file, msgspec.json.encode(ends))
+    return job.log._replace(ends=ends)
+
+
 def _begin(layout: Layout, plan: Plan, restart: bool) -> None:
     file = layout.segments / PLAN
     content = msgspec.json.encode(plan)
-    if restart:
+    if restart and not (layout.segments / RANGE).exists():
         clear(layout)
     if file.exists():
         if file.read_bytes() == content:
@@ -156,16 +184,27 @@ def _rank(job: Job, plan: Plan, process: int, moved: Moved, source: Source) -> i
     """One process's share. Returns how many lists the log has."""
     layout = Layout(job.out, job.format)
     settings = job.settings
-    servings = [_serving(Bundle.load(served(folder), threads=settings.tower_threads), settings) for folder in job.bundles]
+    servings = [
+        _serving(Bundle.load(served(folder), threads=settings.tower_threads), settings) for folder in job.bundles
+    ]
     state = State(servings, settings.max_event_bytes)
     known = Known(layout.segments / KNOWN)
     pins = Pins(known, state, lambda version: _opened(version, job)) if job.pin else None
     way = Way(plan.variants, layout, plan.eta, job.strict, job.check, plan.segment)
-    one = Pass(way, state, known, pins, share(process, job.processes, layout.done()), moved)
+    fleet = None
+    if job.fleet:
+        from streams.replay.fleet import ENTRIES, LISTS, Fleet
+
+        fleet = Fleet(settings, plan.variants[0].weight)
+        way = way._replace(batch=LISTS, entries=ENTRIES)
+    mine = share(process, job.processes, layout.done())
+    one = Pass(way, state, mine, moved, known=known, pins=pins, fleet=fleet)
     try:
         one.run(source)
     finally:
         known.close()
+        if fleet:
+            fleet.close()
     return one.seen
 
 

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator
 from hashlib import blake2b
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import Meta, Struct
@@ -157,7 +157,7 @@ class Known:
     def _count(self, table: str) -> int:
         return int(self._database.execute(f"select count(*) from {table}").fetchone()[0])  # noqa: S608  our own names
 
-    def _of(self, select: str, event_ids: Collection[str]) -> Iterator[tuple[str, ...]]:
+    def _of(self, select: str, event_ids: Collection[str]) -> Iterator[tuple[Any, ...]]:
         ids = list(event_ids)
         for first in range(0, len(ids), CHUNK):
             some = ids[first : first + CHUNK]

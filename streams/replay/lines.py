@@ -50,12 +50,16 @@ class Lines:
         """Lines that are none of any kind come too."""
         wanted = set(kinds)
         with self._errors(), self.file.open("rb") as raw:
+            # Where only a few lines matter, most need not be parsed.
+            names = None if "candidates" in wanted else [f'"{kind}"'.encode() for kind in wanted]
             for number, line in enumerate(_lines(_plain(raw, self.file.suffix), self._max_line), 1):
+                if number % EVERY == 0:
+                    advance(raw.tell())
+                if names and isinstance(line, bytes) and not any(name in line for name in names):
+                    continue
                 entry = _entry(line, number)
                 if isinstance(entry, Unreadable) or entry.kind in wanted:
                     yield entry
-                if number % EVERY == 0:
-                    advance(raw.tell())
         advance(self.total)
 
     @contextmanager
@@ -77,7 +81,9 @@ def _plain(raw: IO[bytes], suffix: str) -> IO[bytes]:
         case compression:
             import pyarrow as pa
 
-            return cast(IO[bytes], BufferedReader(pa.CompressedInputStream(pa.PythonFile(raw, "r"), compression), 1 << 20))
+            return cast(
+                IO[bytes], BufferedReader(pa.CompressedInputStream(pa.PythonFile(raw, "r"), compression), 1 << 20)
+            )
 
 
 _decoder = msgspec.json.Decoder(LogLine)

@@ -1,9 +1,10 @@
 """One pass over a log: all of its requests and items are applied, and the segments that fall to this process are ranked."""
 
 from collections.abc import Callable, Collection, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ranker.errors import BadEvent, DataError
+from ranker.events import ControlRequest
 from ranker.rank import Asked, lay_out, rankings
 from streams.replay.known import Known, digest
 from streams.replay.log import STATE, Entry, Source, Unreadable, Where, place
@@ -12,6 +13,9 @@ from streams.replay.segments import LISTS, Layout, Segment
 from streams.replay.state import Serving, State
 from streams.replay.variants import Answers, Variant, rank_all
 from streams.wire import encode
+
+if TYPE_CHECKING:
+    from streams.replay.fleet import Fleet
 
 BATCH = 128
 """Lists that are ranked at a time."""
@@ -22,7 +26,6 @@ DIFFERENT = 10
 
 Moved = Callable[[int, int], object]
 """Hears how much of the source was read, and how many lists of this process are done."""
-Ranker = Callable[..., Answers]
 
 
 class Way(NamedTuple):
@@ -36,6 +39,7 @@ class Way(NamedTuple):
     lists: int = LISTS
     """In a segment."""
     batch: int = BATCH
+    entries: int = ENTRIES
 
 
 class Waiting(NamedTuple):
@@ -43,16 +47,26 @@ class Waiting(NamedTuple):
 
     where: Where
     asked: list[Asked]
-    text: str
+    control: ControlRequest | None
 
 
 class Pass:
     """`mine` says which segments to rank; the others are passed over, but for what they change."""
 
     def __init__(
-        self, way: Way, state: State, known: Known | None, pins: Pins | None, mine: Callable[[int], bool], moved: Moved
+        self,
+        way: Way,
+        state: State,
+        mine: Callable[[int], bool],
+        moved: Moved,
+        *,
+        known: Known | None = None,
+        pins: Pins | None = None,
+        fleet: "Fleet | None" = None,
     ) -> None:
+        """A `fleet` ranks in place of this process; `state` then has no bundle."""
         self._way, self._state, self._known, self._pins, self._mine, self._moved = way, state, known, pins, mine, moved
+        self._fleet = fleet
         self._clicks = known if known and known.clicks else None
         self._check = known if known and way.check else None
         self._segment: Segment | None = None
@@ -88,24 +102,26 @@ class Pass:
             self._state.request(entry)
         else:
             self._rank()  # with the items that there were
-            self._state.item(entry)
+            item_id = self._state.item(entry)
+            if self._fleet:
+                self._fleet.item(item_id, entry)
         if self._segment:
             self._segment.events[entry.kind] += 1
 
     def _list(self, entry: Entry) -> None:
         candidates = self._state.candidates(entry)
         under: Sequence[Serving] = self._state.servings
-        asked, text = None, ""
-        if self._pins and self._known and (served := self._known.served([candidates.event_id])):
-            if pinned := self._pins.asked(candidates, served[candidates.event_id]):
-                under, asked, text = [pinned[0]], [pinned[1]], pinned[2]
+        asked: list[Asked] | None = None
+        control: ControlRequest | None = None
+        if self._pins and (pinned := self._pins.asked(candidates)):
+            under, asked, control = pinned[0], [pinned[1]], pinned[2]
         if asked is None:
-            asked, text = self._state.asked(candidates, entry.partition)
-        if self._waiting and (len(self._waiting) == self._way.batch or self._entries > ENTRIES or under[0] is not self._under[0]):
+            asked, control = self._state.asked(candidates, entry.partition)
+        if len(self._waiting) == self._way.batch or self._entries > self._way.entries or under is not self._under:
             self._rank()
         self._under = under
         self._entries += len(candidates.item_ids)
-        self._waiting.append(Waiting(entry.where, asked, text))
+        self._waiting.append(Waiting(entry.where, asked, control))
 
     def _rank(self) -> None:
         """Rank what waits, which then no longer does."""
@@ -120,8 +136,12 @@ class Pass:
             self._bad(waiting[number].where, error)
         if flat is not None:
             good = [each for number, each in enumerate(waiting) if number not in refused]
-            runs = [[each.asked[bundle] for each in good] for bundle in range(len(self._under))]
-            answers = rank_all(flat, runs, [each.text for each in good], self._under, self._way.variants)
+            controls = [each.control for each in good]
+            if self._fleet:
+                answers = self._fleet.rank(flat, controls)
+            else:
+                runs = [[each.asked[bundle] for each in good] for bundle in range(len(self._under))]
+                answers = rank_all(flat, runs, list(map(words, flat.run, controls)), self._under, self._way.variants)
             ids = [asked.candidates.event_id for asked in flat.run]
             clicks = self._clicks.clicked(ids) if self._clicks else {}
             segment.add(answers, clicks, self._way.eta, [each.where for each in good])
@@ -133,7 +153,8 @@ class Pass:
     def _compare(self, answers: Answers, ids: Collection[str], segment: Segment, known: Known) -> None:
         """The first variant's rankings with the recorded ones."""
         recorded = known.served(ids)
-        for ranking in rankings(answers.ready[0], answers.fused[0]):
+        batch = answers.batches[0]
+        for ranking in batch if isinstance(batch, list) else rankings(*batch):
             was = recorded.get(ranking.event_id)
             verdict = 2 if was is None else int(was.digest != digest(encode(ranking)))
             segment.checked[verdict] += 1
@@ -161,6 +182,11 @@ class Pass:
         self._read = read
         if self._segment is None:
             self._moved(read, self._lists)
+
+
+def words(asked: Asked, control: ControlRequest | None) -> str:
+    """What steers a list, as its reader put it."""
+    return asked.candidates.request or (control and control.text) or ""
 
 
 def share(process: int, processes: int, done: Collection[int]) -> Callable[[int], bool]:

@@ -12,6 +12,7 @@ from ranker.errors import DataError
 from ranker.events import Adherence, Explanation, Ranking
 from ranker.rank import Fused, Ready, rankings
 from streams.replay.state import Codes
+from streams.replay.variants import Batch
 from streams.wire import decode_ranking, encode
 
 Format = Literal["jsonl", "parquet"]
@@ -20,7 +21,7 @@ Format = Literal["jsonl", "parquet"]
 class Part(Protocol):
     """One part being written."""
 
-    def add(self, ready: Ready, fused: Fused) -> None:
+    def add(self, batch: Batch) -> None:
         """The rankings of a batch."""
 
     def close(self, codes: Codes) -> None:
@@ -39,8 +40,8 @@ class JsonLines:
     def __init__(self, file: Path) -> None:
         self._file, self._lines = file, list[bytes]()
 
-    def add(self, ready: Ready, fused: Fused) -> None:
-        self._lines += map(encode, rankings(ready, fused))
+    def add(self, batch: Batch) -> None:
+        self._lines += map(encode, batch if isinstance(batch, list) else rankings(*batch))
 
     def close(self, codes: Codes) -> None:
         write(self._file, b"".join(line + b"\n" for line in self._lines))
@@ -52,12 +53,16 @@ class Columns:
     def __init__(self, file: Path) -> None:
         self._file, self._batches = file, list[dict[str, Any]]()
 
-    def add(self, ready: Ready, fused: Fused) -> None:
+    def add(self, batch: Batch) -> None:
+        assert not isinstance(batch, list)  # noqa: S101  what a fleet has ranked becomes lines
+        ready, fused = batch
         flat, spans, order = ready.flat, ready.flat.spans, fused.order
         lengths = np.array(spans.lengths)
         lists = [asked.candidates for asked in flat.run]
         if any(each.top_k is not None for each in lists):
-            shown = np.minimum(lengths, [each.top_k or length for each, length in zip(lists, spans.lengths, strict=True)])
+            shown = np.minimum(
+                lengths, [each.top_k or length for each, length in zip(lists, spans.lengths, strict=True)]
+            )
             within = spans.positions - np.repeat(spans.starts, lengths)
             order, lengths = order[within < np.repeat(shown, lengths)], shown
         figures = fused.figures.structs() if fused.figures else [None] * len(lists)
@@ -166,4 +171,3 @@ def write(file: Path, content: bytes) -> None:
 def _on_disk(file: Any) -> None:
     file.flush()
     os.fsync(file.fileno())
-

@@ -1,7 +1,7 @@
 """Segments: so many lists in a row. Each is written once, whole or not at all, by whichever process it falls to.
 
-    OUT/rankings/VARIANT/part-00012.parquet    the rankings
-    OUT/segments/00012.msgpack                 what is said of them; written last: a segment is done when this is there
+OUT/rankings/VARIANT/part-00012.parquet    the rankings
+OUT/segments/00012.msgpack                 what is said of them; written last: a segment is done when this is there
 """
 
 from collections import Counter
@@ -112,9 +112,9 @@ class Segment:
         flat = answers.flat
         compared = compare(answers)
         if clicks:
-            places = {asked.candidates.event_id: each for asked, each in zip(flat.run, where, strict=True)}
+            lines = {asked.candidates.event_id: each for asked, each in zip(flat.run, where, strict=True)}
             for event_id, item_id in estimate(answers, compared, clicks, eta):
-                self.bad(places[event_id], bad_click(event_id, item_id))
+                self.bad(lines[event_id], bad_click(event_id, item_id))
         self._ranked += len(flat.run)
         self._sums.add([asked.candidates.user_id for asked in flat.run], compared)
         if more := len(self.codes) - self._shifts.shape[2]:
@@ -122,13 +122,9 @@ class Segment:
         tops = base_tops(answers)
         base_places = flat.spans.positions - np.repeat(flat.spans.starts, flat.spans.lengths)
         was = base_places < TOP
-        for number, (ready, fused, each) in enumerate(zip(answers.ready, answers.fused, self._parts, strict=True)):
-            each.add(ready, fused)
-            self._degraded[number].update(
-                why or "unknown_items"
-                for (_, why), unknown in zip(ready.in_force, ready.unknown, strict=True)
-                if why or unknown
-            )
+        for number, (ranked, batch, each) in enumerate(zip(answers.ranked, answers.batches, self._parts, strict=True)):
+            each.add(batch)
+            self._degraded[number].update(why for why in ranked.whys if why)
             places = compared.places[number]
             now = places < TOP
             for row, counted in enumerate((None, base_places - places, now & ~was, was & ~now)):
@@ -160,7 +156,7 @@ class Segment:
             ]
             kept.append(
                 Feed(
-                    asked.event_id, asked.user_id, answers.texts[number], answers.fused[variant].weights[number],
+                    asked.event_id, asked.user_id, answers.texts[number], answers.ranked[variant].weights[number],
                     float(overlap[number]), float(rho[number]), *ids,
                 )
             )  # fmt: skip

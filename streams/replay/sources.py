@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ranker.errors import ConfigError, DataError
-from streams.replay.log import Source
+from streams.replay.log import Kind, Source
 from streams.settings import Settings
 
 KAFKA = "kafka"
@@ -19,7 +19,7 @@ class Log(NamedTuple):
     until: float | None = None
     ranges: tuple[str, ...] = ()
     """`topic[partition]@first-last`; those of a topic that is not among them are read whole."""
-    ends: tuple[tuple[str, int, int, int], ...] = ()
+    ends: tuple[tuple[Kind, int, int, int], ...] = ()
     """Topic, partition, first offset and the one after the last, once they are known."""
 
 

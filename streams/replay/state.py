@@ -49,9 +49,7 @@ class Serving:
         """What becomes of a `set`. Raises BadEvent."""
         control = self._embedder.control(request)
         values = self._floats(Quantized(control.vector, control.scale))
-        return Steering(
-            control.request_id, control.bundle, values, control.scale, control.weight, control.expires_at
-        )
+        return Steering(control.request_id, control.bundle, values, control.scale, control.weight, control.expires_at)
 
     def own(self, candidates: CandidateList) -> Steering:
         """What becomes of a list's own request. Raises BadEvent."""
@@ -91,7 +89,7 @@ class Control(NamedTuple):
 
     steers: list[Steering]
     """In the vectors of each bundle."""
-    text: str
+    request: ControlRequest
 
 
 class State:
@@ -113,7 +111,7 @@ class State:
         control = None
         if request.op == "set":
             # Before its age is looked at: what is wrong with it, a worker says too.
-            control = Control([serving.control(request) for serving in self.servings], request.text or "")
+            control = Control([serving.control(request) for serving in self.servings], request)
         if request.created_at < self._since.get(whose, request.created_at):
             return
         self._since[whose] = request.created_at
@@ -122,16 +120,18 @@ class State:
         else:
             self._controls.pop(whose, None)
 
-    def item(self, entry: Entry) -> None:
-        """Raises BadEvent."""
+    def item(self, entry: Entry) -> str:
+        """Its id. Raises BadEvent."""
         value = self._value(entry)
         if value is None:
             if not entry.key:
                 raise BadEvent("schema", "neither an item nor the key of one to delete")
-            self._put(decode_key(entry.key), None)
+            item_id, text = decode_key(entry.key), None
         else:
             item = decode_item(value)
-            self._put(item.item_id, item.text)
+            item_id, text = item.item_id, item.text
+        self._put(item_id, text)
+        return item_id
 
     def _put(self, item_id: str, text: str | None) -> None:
         everywhere = [*self.servings, *self.pinned.values()]
@@ -144,17 +144,21 @@ class State:
         """Raises BadEvent."""
         return decode_candidates(self._value(entry))
 
-    def asked(self, candidates: CandidateList, partition: int) -> tuple[list[Asked], str]:
-        """The list with what steers it under each bundle, and the request's text. Raises BadEvent."""
+    def asked(self, candidates: CandidateList, partition: int) -> tuple[list[Asked], ControlRequest | None]:
+        """The list with what steers it under each bundle (without any bundle, alone), and the user's request in force.
+
+        Raises BadEvent.
+        """
         if candidates.request is not None:
-            return [Asked(candidates, serving.own(candidates)) for serving in self.servings], candidates.request
+            return [Asked(candidates, serving.own(candidates)) for serving in self.servings] or [
+                Asked(candidates, None)
+            ], None
         control = self._controls.get((partition, candidates.user_id))
-        if control is None:
-            return [Asked(candidates, None)] * len(self.servings), ""
-        return [Asked(candidates, steering) for steering in control.steers], control.text
+        if control is None or not self.servings:
+            return [Asked(candidates, None)] * max(1, len(self.servings)), control and control.request
+        return [Asked(candidates, steering) for steering in control.steers], control.request
 
     def _value(self, entry: Entry) -> bytes | None:
         if entry.size > self._max:
             raise BadEvent("too_large", f"{entry.size} bytes; at most {self._max} are read")
         return entry.value
-

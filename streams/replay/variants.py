@@ -7,7 +7,12 @@ those of one bundle. Only fusing, and what is said of the outcome, is done for e
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ranker.events import Ranking
 from ranker.fusion import Method
+from ranker.ragged import Order
 from ranker.rank import Asked, Flat, Fused, Ready, fuse, make_ready
 from streams.replay.state import Serving
 
@@ -21,13 +26,30 @@ class Variant(NamedTuple):
     bundle: int = 0
 
 
+class Ranked(NamedTuple):
+    """What became of a batch under one variant, as far as figures need it."""
+
+    order: Order
+    """(size,), as `Fused.order`."""
+    weights: list[float]
+    steered: NDArray[np.bool_]
+    """(lists,)."""
+    alignments: NDArray[np.float64]
+    """(lists, 3): of the base, the fused and the best top, where steered."""
+    whys: Sequence[str | None]
+    """Why less than what was asked for."""
+
+
+Batch = tuple[Ready, Fused] | list[Ranking]
+"""The rankings of a batch under one variant: what they are made of, or themselves."""
+
+
 class Answers(NamedTuple):
     """A batch of lists under every variant."""
 
     flat: Flat
-    ready: list[Ready]
-    """Of the bundle of each variant; those of one bundle share it."""
-    fused: list[Fused]
+    ranked: list[Ranked]
+    batches: list[Batch]
     texts: list[str]
     """The request that steered each list; empty where none did."""
 
@@ -48,16 +70,34 @@ def variants(weights: Sequence[float], fusions: Sequence[Method], versions: Sequ
 
 
 def rank_all(
-    flat: Flat, asked: Sequence[Sequence[Asked]], texts: list[str], servings: Sequence[Serving], wanted: Sequence[Variant]
+    flat: Flat,
+    asked: Sequence[Sequence[Asked]],
+    texts: list[str],
+    servings: Sequence[Serving],
+    wanted: Sequence[Variant],
 ) -> Answers:
     """`asked` has the lists of `flat` for each of the `servings`, with what steers them there."""
     ready = [
         make_ready(flat._replace(run=run), serving.rows(flat.numbers), serving.model)
         for run, serving in zip(asked, servings, strict=True)
     ]
-    of_variant = [ready[variant.bundle] for variant in wanted]
-    fused = [
-        fuse(prepared, weight=variant.weight, fusion=variant.fusion)
-        for prepared, variant in zip(of_variant, wanted, strict=True)
+    ranked, batches = [], []
+    for variant in wanted:
+        prepared = ready[variant.bundle]
+        fused = fuse(prepared, weight=variant.weight, fusion=variant.fusion)
+        ranked.append(_ranked(prepared, fused))
+        batches.append((prepared, fused))
+    return Answers(flat, ranked, list(batches), texts)
+
+
+def _ranked(ready: Ready, fused: Fused) -> Ranked:
+    lists = len(ready.flat.run)
+    steered, alignments = np.zeros(lists, np.bool_), np.zeros((lists, 3))
+    if fused.figures is not None:
+        steered = np.array([steer is not None for steer in ready.steers])
+        alignments = np.array(fused.figures[:3], np.float64).T
+    whys = [
+        why or ("unknown_items" if unknown else None)
+        for (_, why), unknown in zip(ready.in_force, ready.unknown, strict=True)
     ]
-    return Answers(flat, of_variant, fused, texts)
+    return Ranked(fused.order, fused.weights, steered, alignments, whys)
