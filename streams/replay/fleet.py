@@ -1,7 +1,7 @@
 """Past one machine: the lists go to Kafka, a fleet of workers ranks them, and the rankings come back from their topic.
 
 Each list carries the request that was in force at its place in the log, so that it does not matter when a worker would have
-heard of it; what that changes in a ranking (`event_id`, `request_id`, why there is no control) is put back. Items are
+heard of it; what that changes in a ranking (ids, and why there is no control) is put back. Items are
 published as they come, and the lists after them wait until their vectors are there: give the fleet topics of its own.
 """
 
@@ -97,7 +97,8 @@ class Fleet:
     def _to_send(self, asked: CandidateList, control: ControlRequest | None) -> tuple[CandidateList, str | None]:
         """What to publish, and why nothing steers it although there is a request."""
         self._sent += 1
-        fields: dict[str, Any] = {"event_id": f"{self._run}.{self._sent}", "top_k": None, "weight": self._weight}
+        name = f"{self._run}.{self._sent}"  # of the user too: nothing that the fleet knows of theirs is to steer
+        fields: dict[str, Any] = {"event_id": name, "user_id": name, "top_k": None, "weight": self._weight}
         why = None
         if self._weight is None:
             fields["weight"] = asked.weight
@@ -167,7 +168,7 @@ class Fleet:
 
 def _restored(ranking: Ranking, asked: CandidateList, control: ControlRequest | None, why: str | None) -> Ranking:
     """As it would be had the list come without the request."""
-    fields: dict[str, Any] = {"event_id": asked.event_id}
+    fields: dict[str, Any] = {"event_id": asked.event_id, "user_id": asked.user_id}
     if ranking.request_id == ranking.event_id:
         fields["request_id"] = asked.event_id if asked.request is not None or control is None else control.event_id
     if why is not None and ranking.degraded == "no_control":

@@ -88,11 +88,13 @@ Progress = Callable[[str, int, int, int], object]
 def replay(job: Job, progress: Progress = lambda *_: None, *, restart: bool = False) -> Outcome:
     """Do it, or what is left of it. Raises CtrlrecError; what is done stays done, for the same job to go on."""
     layout = Layout(job.out, job.format)
+    if restart:
+        clear(layout)
     if job.log.name == KAFKA:
-        job = job._replace(log=_fixed(job, layout, restart))
+        job = job._replace(log=_fixed(job, layout))
     source = open_source(job.log, job.settings)
     plan = _planned(job, source)
-    _begin(layout, plan, restart)
+    _begin(layout, plan)
     known = layout.segments / KNOWN
     gather(
         source, known, served=job.pin or job.check, advance=lambda read: progress("what served", read, source.total, 0)
@@ -145,11 +147,9 @@ def _version(folder: Path) -> str:
     return read_manifest(served(folder)).version
 
 
-def _fixed(job: Job, layout: Layout, restart: bool) -> Log:
+def _fixed(job: Job, layout: Layout) -> Log:
     """The topics go on: where the log ends is settled once, when a replay begins."""
     file = layout.segments / RANGE
-    if restart:
-        clear(layout)
     if file.exists():
         try:
             ends = msgspec.json.decode(file.read_bytes(), type=tuple[tuple[Kind, int, int, int], ...])
@@ -163,11 +163,9 @@ def _fixed(job: Job, layout: Layout, restart: bool) -> Log:
     return job.log._replace(ends=ends)
 
 
-def _begin(layout: Layout, plan: Plan, restart: bool) -> None:
+def _begin(layout: Layout, plan: Plan) -> None:
     file = layout.segments / PLAN
     content = msgspec.json.encode(plan)
-    if restart and not (layout.segments / RANGE).exists():
-        clear(layout)
     if file.exists():
         if file.read_bytes() == content:
             return

@@ -7,9 +7,9 @@ from ranker.errors import BadEvent, DataError
 from ranker.events import ControlRequest
 from ranker.rank import Asked, lay_out, rankings
 from streams.replay.known import Known, digest
-from streams.replay.log import STATE, Entry, Source, Unreadable, Where, place
+from streams.replay.log import STATE, Entry, Source, Unreadable, place
 from streams.replay.pins import Pins
-from streams.replay.segments import LISTS, Layout, Segment
+from streams.replay.segments import LISTS, Layout, Segment, Spot
 from streams.replay.state import Serving, State
 from streams.replay.variants import Answers, Variant, rank_all
 from streams.wire import encode
@@ -45,7 +45,7 @@ class Way(NamedTuple):
 class Waiting(NamedTuple):
     """A list that is to be ranked with those beside it."""
 
-    where: Where
+    spot: Spot
     asked: list[Asked]
     control: ControlRequest | None
 
@@ -72,12 +72,13 @@ class Pass:
         self._segment: Segment | None = None
         self._waiting: list[Waiting] = []
         self._under: Sequence[Serving] = state.servings
-        self._read = self._entries = self._lists = self.seen = 0
+        self._read = self._entries = self._lists = self._order = self.seen = 0
 
     def run(self, source: Source) -> None:
         """Raises DataError; if `strict`, for the first line that would be skipped."""
         at = -1
-        for entry in source.entries(STATE, self._advance):
+        for order, entry in enumerate(source.entries(STATE, self._advance)):
+            self._order = order
             if (number := self.seen // self._way.lists) != at:
                 self._close()
                 at = number
@@ -86,7 +87,7 @@ class Pass:
             try:
                 self._take(entry)
             except BadEvent as error:
-                self._bad(entry.where, error)
+                self._bad(Spot(self._order, entry.where), error)
         self._close()
 
     def _take(self, entry: Entry | Unreadable) -> None:
@@ -121,7 +122,7 @@ class Pass:
             self._rank()
         self._under = under
         self._entries += len(candidates.item_ids)
-        self._waiting.append(Waiting(entry.where, asked, control))
+        self._waiting.append(Waiting(Spot(self._order, entry.where), asked, control))
 
     def _rank(self) -> None:
         """Rank what waits, which then no longer does."""
@@ -132,8 +133,8 @@ class Pass:
         for serving in self._under:
             serving.number_by(segment.codes)  # nothing, if it does already
         flat, refused = lay_out([each.asked[0] for each in waiting], segment.codes.of)
-        for number, error in refused.items():
-            self._bad(waiting[number].where, error)
+        for number, error in sorted(refused.items(), key=lambda each: each[0]):
+            self._bad(waiting[number].spot, error)
         if flat is not None:
             good = [each for number, each in enumerate(waiting) if number not in refused]
             controls = [each.control for each in good]
@@ -144,7 +145,7 @@ class Pass:
                 answers = rank_all(flat, runs, list(map(words, flat.run, controls)), self._under, self._way.variants)
             ids = [asked.candidates.event_id for asked in flat.run]
             clicks = self._clicks.clicked(ids) if self._clicks else {}
-            segment.add(answers, clicks, self._way.eta, [each.where for each in good])
+            segment.add(answers, clicks, self._way.eta, [each.spot for each in good])
             if self._check:
                 self._compare(answers, ids, segment, self._check)
         self._lists += len(waiting)
@@ -161,12 +162,13 @@ class Pass:
             if verdict == 1 and len(segment.different) < DIFFERENT:
                 segment.different.append(ranking.event_id)
 
-    def _bad(self, where: Where, error: BadEvent) -> None:
+    def _bad(self, spot: Spot, error: BadEvent) -> None:
         if self._segment is None:
             return
         if self._way.strict:
-            raise DataError(f"{place(where)}: {error.reason}: {error}") from error
-        self._segment.bad(where, error)
+            self._rank()  # among what waits there may be an earlier one
+            raise DataError(f"{place(spot.where)}: {error.reason}: {error}") from error
+        self._segment.bad(spot, error)
 
     def _begin(self, number: int) -> None:
         self._segment = Segment(number, self._way.layout, self._way.variants)

@@ -28,6 +28,13 @@ FEEDS = 10
 """Feeds that are shown of each variant, and kept of each segment."""
 
 
+class Spot(NamedTuple):
+    """An entry of the log: how many came before it, and where it lies."""
+
+    order: int
+    where: Where
+
+
 class Feed(Struct, frozen=True):
     """One list before and after."""
 
@@ -101,18 +108,19 @@ class Segment:
         self._sums = Sums()
         self._shifts = np.zeros((len(variants), 4, 0))
         self._feeds = [list[Feed]() for _ in variants]
-        self._bad: list[BadLine] = []
+        self._bad: list[tuple[int, BadLine]] = []
         self.checked, self.different = [0, 0, 0], list[str]()
 
-    def bad(self, where: Where, error: BadEvent) -> None:
-        self._bad.append(bad_line(where, error))
+    def bad(self, at: Spot, error: BadEvent) -> None:
+        """In whatever order: a list is found out later than what stands behind it."""
+        self._bad.append((at.order, bad_line(at.where, error)))
 
-    def add(self, answers: Answers, clicks: dict[str, list[Clicked]], eta: float, where: Sequence[Where]) -> None:
-        """A batch; `where` says where each of its lists lies, for clicks that make no sense."""
+    def add(self, answers: Answers, clicks: dict[str, list[Clicked]], eta: float, spots: Sequence[Spot]) -> None:
+        """A batch; `spots` says where its lists lie, for clicks that make no sense."""
         flat = answers.flat
         compared = compare(answers)
         if clicks:
-            lines = {asked.candidates.event_id: each for asked, each in zip(flat.run, where, strict=True)}
+            lines = {asked.candidates.event_id: each for asked, each in zip(flat.run, spots, strict=True)}
             for event_id, item_id in estimate(answers, compared, clicks, eta):
                 self.bad(lines[event_id], bad_click(event_id, item_id))
         self._ranked += len(flat.run)
@@ -178,7 +186,7 @@ class Segment:
             items=list(self.codes)[: self._shifts.shape[2]],
             shifts=self._shifts.astype("<f8").tobytes(),
             feeds=self._feeds,
-            bad=self._bad,
+            bad=[line for _, line in sorted(self._bad, key=lambda each: each[0])],
             checked=self.checked,
             different=self.different,
         )
