@@ -1,11 +1,6 @@
 """Replays against `rank()` itself, whatever the log is cut into."""
 
 import gzip
-import json
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +13,7 @@ from hypothesis import strategies as st
 
 from ranker.embed import RequestEmbedder
 from ranker.errors import ConfigError, DataError
-from ranker.events import CandidateList, ControlRequest, ItemUpsert, Ranking
+from ranker.events import CandidateList, ControlRequest, ItemUpsert
 from ranker.fusion import FUSIONS
 from ranker.rank import Steering, rank
 from streams.replay import onepass
