@@ -89,7 +89,7 @@ class Archive:
         for kind in kinds:
             for partition in sorted({each.partition for each in self._files[kind]}):
                 files = [each.file for each in self._files[kind] if each.partition == partition]
-                yield dated((time, entry) for file in files for time, entry in _entries(file, kind))
+                yield dated(_of_all(files, kind))
 
 
 class Table:
@@ -115,6 +115,11 @@ class Table:
             if row % ROWS == 0:
                 advance(row)
         advance(self.total)
+
+
+def _of_all(files: list[Path], kind: Kind) -> Iterator[tuple[int, Entry]]:
+    for file in files:
+        yield from _entries(file, kind)
 
 
 def _entries(file: Path, kind: Kind | None) -> Iterator[tuple[int, Entry]]:

@@ -1,6 +1,7 @@
 """Replays against `rank()` itself, whatever the log is cut into."""
 
 import gzip
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ranker.embed import RequestEmbedder
-from ranker.errors import ConfigError, DataError
+from ranker.errors import BundleError, ConfigError, DataError
 from ranker.events import CandidateList, ControlRequest, ItemUpsert
 from ranker.fusion import FUSIONS
 from ranker.rank import Steering, rank
 from streams.replay import onepass
+from streams.replay.archive import SCHEMA, name_of
 from streams.replay.job import Job, Outcome, replay
 from streams.replay.lines import ENVELOPE, Lines
 from streams.replay.log import KINDS, BadLine, Entry, Unreadable
@@ -68,6 +70,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         "streams.replay.job.Bundle.load", lambda folder, **_: SmallBundle(version=folder.name, salt=SALTS[folder.name])
     )
     monkeypatch.setattr("streams.replay.job._version", lambda folder: folder.name)
+    monkeypatch.setattr(
+        "streams.replay.job.Store.load", lambda _, version, **__: SmallBundle(version=version, salt=SALTS[version])
+    )
 
 
 SALTS = {"small": "", "other": "pepper"}
@@ -271,6 +276,102 @@ def test_every_kind_of_file_gives_the_same(tmp_path: Path, suffix: str) -> None:
         }
         log.write_bytes(packed[suffix]())
     assert done(replay(job_of(log, tmp_path / "another"))) == expected
+
+
+def archived(folder: Path, records: list[tuple[str, int, int, bytes]]) -> Path:
+    """An archive of (topic, partition, milliseconds, line of a log), each partition with a file for every two records."""
+    by_partition: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for topic, partition, time, raw in records:
+        rows = by_partition.setdefault((topic, partition), [])
+        event = json.loads(raw)
+        value = None if event["value"] is None else encode(event["value"])
+        key = (event["key"] or "").encode()
+        rows.append({"topic": f"feed.{topic}", "partition": partition, "offset": 10 + len(rows), "timestamp": time,
+                     "key": key, "value": value, "headers": []})  # fmt: skip
+    for (topic, partition), rows in by_partition.items():
+        for first in range(0, len(rows), 2):
+            some = rows[first : first + 2]
+            file = folder / f"topic={topic}" / "hour=x" / name_of(partition, some[0]["offset"], some[-1]["offset"])
+            file.parent.mkdir(parents=True, exist_ok=True)
+            pq.write_table(pa.Table.from_pylist(some, SCHEMA), file)
+    return folder
+
+
+def test_an_archive_is_replayed_in_the_order_of_time(tmp_path: Path) -> None:
+    """Ties: items, requests, lists; and a partition's own order before any time."""
+    new: dict[str, Any] = {"item_ids": ["new", "i0"], "base_scores": [1.0, 0.5], "request": "x"}
+    in_order = [
+        ("candidates", 0, 5, line(a_list("a", **new))),
+        ("items", 0, 7, line(ItemUpsert(item_id="new", text="a film"))),
+        ("requests", 1, 7, line(a_request("r", user_id="v"))),
+        ("candidates", 0, 7, line(a_list("b", **new))),
+        ("candidates", 1, 7, line(a_list("c", user_id="v"))),
+        ("candidates", 0, 3, line(a_list("late, but after b", **new))),
+        ("requests", 1, 9, line(a_request("c", user_id="v", op="clear", created_at=51.0))),
+        ("candidates", 1, 8, line(a_list("d", user_id="v"))),
+        ("items", 0, 9, line(None, key="new")),
+        ("candidates", 0, 9, line(a_list("e", **new))),
+    ]
+    archive = archived(tmp_path / "archive", in_order)
+    whole = done(replay(job_of(archive, tmp_path / "out")))
+    read = {each.event_id: each for each in map(decode_ranking, whole.rankings)}
+    assert list(read) == ["a", "b", "late, but after b", "c", "d", "e"]
+    assert [each.unknown_items for each in read.values()] == [1, 0, 0, 0, 0, 1]
+    assert (read["c"].request_id, read["d"].request_id) == ("r", "r")
+    assert whole.events == {"items": 2, "requests": 2, "candidates": 6}
+    assert whole.bad == []
+    other = archived(
+        tmp_path / "other", [("requests", 0, 1, line(a_request("r"))), ("candidates", 1, 2, line(a_list("a")))]
+    )
+    (ranking,) = done(replay(job_of(other, tmp_path / "out2"))).rankings
+    assert decode_ranking(ranking).degraded == "no_control"  # of another partition
+
+
+def test_pins_are_what_served(tmp_path: Path) -> None:
+    """The bundle and the request that the recorded ranking names, wherever in the log that request lies."""
+    lines = [
+        line(a_list("old bundle")),
+        line(a_list("later request")),
+        line(a_list("no control")),
+        line(a_list("deadline", request="x")),
+        line(a_list("own", request="x")),
+        line(a_list("not recorded")),
+        line(a_request("r1")),
+        line(a_request("r2", created_at=60.0)),
+        line(a_list("former request")),
+        line(a_list("request is gone")),
+    ]
+    served = {
+        "old bundle": ("other", "r1", None),
+        "later request": ("small", "r2", None),
+        "no control": ("small", None, "no_control"),
+        "deadline": ("small", None, "deadline"),
+        "own": ("other", "own", None),
+        "former request": ("small", "r1", None),
+        "request is gone": ("small", "r0", None),
+    }
+    rankings = [
+        encode({"topic": "rankings", "value": {
+            "event_id": event_id, "user_id": "u", "item_ids": ["i0"], "created_at": 0.0, "bundle": bundle, "weight": 0.5,
+            "request_id": request_id, "degraded": degraded, "unknown_items": 0, "adherence": None,
+        }}) for event_id, (bundle, request_id, degraded) in served.items()
+    ]  # fmt: skip
+    log = tmp_path / "log.jsonl"
+    log.write_bytes(b"\n".join(lines + rankings))
+    store = tmp_path / "small"
+    (store / "small").mkdir(parents=True)
+    pinned = job_of(log, tmp_path / "out", bundles=[tmp_path / "small"], pin=True, check=True)
+    with pytest.raises(BundleError, match=r"served by bundle other, which is not in .*small"):
+        replay(pinned)
+    (store / "other").mkdir()
+    outcome = replay(pinned, restart=True)
+    whole = done(outcome)
+    read = {
+        each.event_id: (each.bundle, each.request_id, each.degraded) for each in map(decode_ranking, whole.rankings)
+    }
+    assert read == served | {"not recorded": ("small", None, "no_control"), "request is gone": ("small", "r2", None)}
+    totals = read_totals(outcome.layout, outcome.segments, outcome.plan.variants)
+    assert totals.checked == [0, len(served), len(read.keys() - served.keys())]
 
 
 @pytest.mark.parametrize("suffix", ["jsonl.gz", "jsonl.zst", "parquet"])

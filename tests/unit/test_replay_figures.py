@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 from typer.testing import CliRunner
@@ -82,6 +82,7 @@ def test_figures_of_lists_that_one_can_check_by_hand() -> None:
     assert column(compared, "steered") == column(compared, "headroom") == [1.0] * 4
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(2, 30).flatmap(lambda n: st.permutations(range(n))), min_size=1, max_size=5))
 def test_rank_correlation_is_spearmans(orders: list[list[int]]) -> None:
     compared = compare(answers([orders]))
@@ -106,6 +107,7 @@ def test_clicks_are_weighted_by_where_the_item_would_have_stood() -> None:
     assert column(compared, "expected") == [CLIP]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.floats(-1, 1)), min_size=2, max_size=40))
 def test_intervals_are_those_of_a_clustered_mean(observations: list[tuple[str, float]]) -> None:
     users = sorted({user for user, _ in observations})
@@ -160,15 +162,13 @@ def log_of(folder: Path, lists: int) -> Path:
     for number in range(lists):
         user = f"u{number % 50}"
         if number % 9 == 0:
-            lines.append({"topic": "requests", "value": {
-                "event_id": f"r{number}", "user_id": user, "op": "set", "text": f"wish {number % 7}", "created_at": float(number)
-            }})  # fmt: skip
+            wish = {"event_id": f"r{number}", "user_id": user, "op": "set", "text": f"wish {number % 7}"}
+            lines.append({"topic": "requests", "value": wish | {"created_at": float(number)}})
         if number % 400 == 0:
             lines.append({"topic": "items", "value": {"item_id": f"n{number}", "text": f"novel {number}"}})
         ids = [f"i{n}" for n in rng.permutation(50)[:20].tolist()] + [f"n{number // 400 * 400}"]
-        lines.append({"topic": "candidates", "value": {
-            "event_id": f"e{number}", "user_id": user, "item_ids": ids, "base_scores": rng.random(21).tolist(), "created_at": 0.0
-        }})  # fmt: skip
+        shown = {"event_id": f"e{number}", "user_id": user, "item_ids": ids, "base_scores": rng.random(21).tolist()}
+        lines.append({"topic": "candidates", "value": shown | {"created_at": 0.0}})
         if number % 5 == 0:
             click = {"event_id": f"e{number}", "item_id": ids[3]} | ({"position": 2} if number % 2 else {})
             lines.append({"topic": "clicks", "value": click})
