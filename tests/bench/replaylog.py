@@ -36,7 +36,7 @@ def write_log(archive: Path, data: Path, lists: int) -> None:
     """Requests first, then the lists, a thousand a second, in one partition."""
     dataset = load_dataset(data)
     recommender = Recommender.fit(dataset)
-    users = sorted(dataset.user_ids)
+    users = sorted(dataset.interactions.user_ids)
     pools = {user: _pool(*recommender.candidates(user, POOL)) for user in users}
     _write(archive, "requests", _requests(users), len(users))
     rng = np.random.default_rng(0)
