@@ -258,7 +258,7 @@ def test_one_file_for_one_variant(tmp_path: Path) -> None:
     assert "mean adherence gain │ no list was controlled and left headroom" in table
     for wrong, says in (
         (["--weight", "0.1,0.2"], "name a folder"), (["--weight", "2"], "not in 0 to 1"), (["--fusion", "max"], "rrf"),
-        (["--since", "2h"], "ctrlrec replay kafka"), (["--pin-bundle", "--bundle", "a,b"], "manifest"),
+        (["--since", "2h"], "ctrlrec replay kafka"), (["--pin-bundle", "--bundle", "none"], "manifest"),
     ):  # fmt: skip
         failed = CliRunner().invoke(cli.build(), [*command, *wrong])
         assert says in str(failed.exception)
