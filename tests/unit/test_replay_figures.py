@@ -66,7 +66,7 @@ def answers(orders: list[list[list[int]]], top_k: int | None = None) -> Answers:
 
 
 def column(compared: Any, name: str, variant: int = 0) -> list[float]:
-    return compared.rows[variant, :, COLUMNS.index(name)].tolist()
+    return list(compared.rows[variant, :, COLUMNS.index(name)])
 
 
 def test_figures_of_lists_that_one_can_check_by_hand() -> None:
