@@ -6,6 +6,7 @@ gain = (A(fused) - A(base)) / (A(best) - A(base)), `best` being the best order o
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,20 @@ _SHARES = _SHARES.astype(np.float32)
 """(TOP, TOP + 1): what each place counts, by the length of the list."""
 
 
+class Figures(NamedTuple):
+    """The adherence of each list of a run, (lists,) each."""
+
+    base: NDArray[np.float32]
+    fused: NDArray[np.float32]
+    best: NDArray[np.float32]
+    kept: NDArray[np.intp]
+    """How many of the base top are still in the fused top."""
+
+    def structs(self) -> list[Adherence]:
+        """One for each list, rounded as they are sent."""
+        return list(map(_adherence, *(figure.tolist() for figure in self)))
+
+
 def adherence(
     similarity: NDArray[np.float32],
     order: Order,
@@ -31,7 +46,7 @@ def adherence(
     slopes: Sequence[float],
     intercept: float,
     spans: Spans,
-) -> list[Adherence]:
+) -> Figures:
     """Of the fused `order` (size,) of each list of a run; everything is in base order, and `by_score` (size,) is
     `order` at its best.
 
@@ -49,7 +64,7 @@ def judged_adherence(judgment: NDArray[np.float32], order: Order) -> Adherence:
     """The same of one list by a judge: `judgment` (n,) in 0..1 and `order` (n,) are in base order."""
     spans = Spans([len(order)])
     tops = _tops(order, spans.descending(judgment), spans)
-    return _figures(judgment[tops], tops[1], spans)[0]
+    return _figures(judgment[tops], tops[1], spans).structs()[0]
 
 
 def _tops(order: Order, by_score: Order, spans: Spans) -> Order:
@@ -60,13 +75,13 @@ def _tops(order: Order, by_score: Order, spans: Spans) -> Order:
     return np.array((tops, order[tops], by_score[tops]))
 
 
-def _figures(alignment: NDArray[np.float32], fused_tops: Order, spans: Spans) -> list[Adherence]:
+def _figures(alignment: NDArray[np.float32], fused_tops: Order, spans: Spans) -> Figures:
     """`alignment` is (3, TOP, lists), as `_tops` is; `fused_tops` (TOP, lists) is the second of them."""
     weighted = alignment * _SHARES[:, [min(TOP, length) for length in spans.lengths]]
     # Added up place after place: the way in which `sum` adds depends on the shape, and so on how many lists there are.
-    base, fused, best = np.add.accumulate(weighted, 1)[:, -1].tolist()  # (lists,) each
-    kept = np.add.reduce(fused_tops < np.array(spans.starts) + TOP, 0, np.intp).tolist()
-    return list(map(_adherence, base, fused, best, kept))
+    base, fused, best = np.add.accumulate(weighted, 1)[:, -1]  # (lists,) each
+    kept = np.add.reduce(fused_tops < np.array(spans.starts) + TOP, 0, np.intp)
+    return Figures(base, fused, best, kept)
 
 
 def _adherence(base: float, fused: float, best: float, kept: int) -> Adherence:

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from itertools import chain
-from math import isfinite
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ranker.adherence import adherence
+from ranker.adherence import Figures, adherence
 from ranker.errors import BadEvent
 from ranker.events import CandidateList, Control, Degraded, Explanation, Ranking
 from ranker.fusion import FUSIONS, Method, control_ranks
@@ -62,6 +61,7 @@ class Asked(NamedTuple):
 def _no_lap(_stage: str, _lists: int) -> None: ...
 
 
+Numbering = Callable[[list[str]], NDArray[np.intp]]
 Lap = Callable[[str, int], None]
 """Called with a stage's name as it ends, and for how many lists it was."""
 
@@ -86,66 +86,144 @@ def rank_run(run: Sequence[Asked], model: Model, *, lap: Lap = _no_lap) -> list[
 
     It is a BadEvent(schema) for a list that does not line up, repeats an item, or has scores that are not finite.
     """
-    lists = [asked.candidates for asked in run]
-    if not lists:
-        return []
-    if len(run) > 1 and sum(len(each.item_ids) for each in lists) > MAX_ENTRIES:
+    if len(run) > 1 and sum(len(asked.candidates.item_ids) for asked in run) > MAX_ENTRIES:
         half = len(run) // 2
         return rank_run(run[:half], model, lap=lap) + rank_run(run[half:], model, lap=lap)
-    if refused := _misaligned(lists):
-        return _without(refused, run, model, lap)
-    spans = Spans([len(each.item_ids) for each in lists])  # all lists end to end, in flat arrays of (size,)
-    ids = _end_to_end([each.item_ids for each in lists])
-    scores = np.fromiter(_end_to_end([each.base_scores for each in lists]), np.float64, spans.size)
-    rows = model.items.rows(ids)
-    base = spans.descending(scores)  # positions; from here on everything is in base order
-    scores, rows = scores[base], rows[base]
-    unknown, repeated = _unknown_and_repeated(rows, spans)
-    if refused := _repeating(lists, repeated) | _not_finite(lists, scores, spans):
-        return _without(refused, run, model, lap)
+    flat, refused = lay_out(run, model.items.rows)
+    if flat is None:
+        return [refused[place] for place in range(len(run))]
+    ready = make_ready(flat, flat.numbers, model, lap=lap)
+    answers = iter(rankings(ready, fuse(ready, lap=lap)))
+    return [refused[place] if place in refused else next(answers) for place in range(len(run))]
+
+
+class Flat(NamedTuple):
+    """A run of lists end to end, in base order: flat arrays of (size,), which depend on no model."""
+
+    run: Sequence[Asked]
+    spans: Spans
+    ids: list[str]
+    """As they came; all else is in base order."""
+    base: Order
+    """The entry of `ids` at each place."""
+    scores: NDArray[np.float64]
+    numbers: NDArray[np.intp]
+    """Of each item, by whatever numbering was asked for."""
+
+
+class Ready(NamedTuple):
+    """All that a run's rankings need, short of a weight and a way of fusing: several of those may share it."""
+
+    flat: Flat
+    model: Model
+    unknown: list[int]
+    in_force: list[tuple[Steering | None, Degraded | None]]
+    steers: list[Steering | None]
+    """What steers each list in fact: nothing where all its items are unknown."""
+    similarity: Floats | None
+    """(size,), and None where nothing is steered."""
+    by_score: Order
+    ranks: Order
+
+
+class Fused(NamedTuple):
+    """A run's fused order, and how well it follows the requests."""
+
+    weights: list[float]
+    order: Order
+    """(size,): places of the base order, best first."""
+    figures: Figures | None
+    """None where nothing is steered; without meaning for a list that is not."""
+
+
+def lay_out(run: Sequence[Asked], number: Numbering) -> tuple[Flat | None, dict[int, BadEvent]]:
+    """Lay lists end to end, each in the platform's own order; and those which cannot be ranked by whatever model, by
+    their place in the run. None if there are no others.
+
+    `number` gives whole numbers for ids, equal ones where those are equal: to look for repeats by them is quick.
+    """
+    refused = _misaligned(run)
+    while good := [asked for place, asked in enumerate(run) if place not in refused] if refused else run:
+        spans = Spans([len(asked.candidates.item_ids) for asked in good])
+        ids = _end_to_end([asked.candidates.item_ids for asked in good])
+        scores = np.fromiter(_end_to_end([asked.candidates.base_scores for asked in good]), np.float64, spans.size)
+        base = spans.descending(scores)
+        flat = Flat(good, spans, ids, base, scores[base], number(ids)[base])
+        wrong = _repeating(flat) | _not_finite(flat)
+        if not wrong:
+            return flat, refused
+        places = [place for place in range(len(run)) if place not in refused]
+        refused |= {places[place]: error for place, error in wrong.items()}
+    return None, refused
+
+
+def make_ready(flat: Flat, rows: NDArray[np.intp], model: Model, *, lap: Lap = _no_lap) -> Ready:
+    """The control in force and its own order, from the `rows` (size,) of `model.items`, in base order, -1 where unknown."""
+    run, spans = flat.run, flat.spans
+    known = rows >= 0
+    unknown = [0] * len(run) if known.all() else np.add.reduceat(~known, spans.starts, dtype=np.intp).tolist()
     in_force = [_in_force(asked, model) for asked in run]
-    weights = [_weight(each, steering, model) for each, (steering, _) in zip(lists, in_force, strict=True)]
     lap("control", len(run))
 
     steers = [
         steering if missing < length else None
         for (steering, _), missing, length in zip(in_force, unknown, spans.lengths, strict=True)
     ]
-    order, ranks, figures = spans.positions, spans.positions, None
-    if steered := len(run) - steers.count(None):
-        requests = [steer.values if steer else None for steer in steers]
-        similarity = model.items.scores_of_run(rows, requests, spans.slices)
-        lap("gather", steered)
-        known = None
-        if any(unknown) or steered < len(run):
-            similarity[rows < 0] = -np.inf
-            known = similarity > -np.inf
-        by_score = spans.descending(similarity)
-        ranks = control_ranks(by_score, known, spans)
-        order = FUSIONS[model.fusion](scores, similarity, ranks, weights, spans)
-        slopes = [model.slope * steer.scale if steer else 1.0 for steer in steers]
-        figures = adherence(similarity, order, by_score, slopes, model.intercept, spans)
-    lap("fuse", len(run))
+    steered = len(run) - steers.count(None)
+    if not steered:
+        return Ready(flat, model, unknown, in_force, steers, None, spans.positions, spans.positions)
+    requests = [steer.values if steer else None for steer in steers]
+    similarity = model.items.scores_of_run(rows, requests, spans.slices)
+    lap("gather", steered)
+    scored = None
+    if any(unknown) or steered < len(run):
+        similarity[~known] = -np.inf
+        scored = similarity > -np.inf
+    by_score = spans.descending(similarity)
+    ranks = control_ranks(by_score, scored, spans)
+    return Ready(flat, model, unknown, in_force, steers, similarity, by_score, ranks)
 
-    fused_ids = np.array(ids, object)[base[order]].tolist()
-    answers: list[Ranking | BadEvent] = []
-    for place, (each, (steering, why), steer, span) in enumerate(
-        zip(lists, in_force, steers, spans.slices, strict=True)
+
+def fuse(ready: Ready, *, weight: float | None = None, fusion: Method | None = None, lap: Lap = _no_lap) -> Fused:
+    """Fuse the two orders. `weight` stands in for every weight that a list or a request names, `fusion` for the model's."""
+    flat, model, spans = ready.flat, ready.model, ready.flat.spans
+    weights = [
+        _weight(asked, steering, model, weight) for asked, (steering, _) in zip(flat.run, ready.in_force, strict=True)
+    ]
+    order, figures = spans.positions, None
+    if ready.similarity is not None:
+        order = FUSIONS[fusion or model.fusion](flat.scores, ready.similarity, ready.ranks, weights, spans)
+        slopes = [model.slope * steer.scale if steer else 1.0 for steer in ready.steers]
+        figures = adherence(ready.similarity, order, ready.by_score, slopes, model.intercept, spans)
+    lap("fuse", len(flat.run))
+    return Fused(weights, order, figures)
+
+
+def rankings(ready: Ready, fused: Fused) -> list[Ranking]:
+    """As they are sent, one for each list."""
+    flat, order = ready.flat, fused.order
+    fused_ids = np.array(flat.ids, object)[flat.base[order]].tolist()
+    figures = fused.figures.structs() if fused.figures else None
+    answers: list[Ranking] = []
+    for place, (asked, (steering, why), steer, span) in enumerate(
+        zip(flat.run, ready.in_force, ready.steers, flat.spans.slices, strict=True)
     ):
+        each = asked.candidates
         top = span if each.top_k is None else slice(span.start, min(span.stop, span.start + each.top_k))
+        ranks = ready.ranks if steer else None
         answers.append(
             Ranking(
                 event_id=each.event_id,
                 user_id=each.user_id,
                 item_ids=fused_ids[top],
                 created_at=each.created_at,
-                bundle=model.bundle,
+                bundle=ready.model.bundle,
                 request_id=steering.request_id if steering else None,
-                weight=weights[place],
-                degraded=why or ("unknown_items" if unknown[place] else None),
-                unknown_items=unknown[place],
+                weight=fused.weights[place],
+                degraded=why or ("unknown_items" if ready.unknown[place] else None),
+                unknown_items=ready.unknown[place],
                 adherence=figures[place] if figures and steer else None,
-                explain=_explanation(order[top], ranks if steer else None, span.start) if each.explain else None,
+                explain=_explanation(order[top], ranks, span.start) if each.explain else None,
             )
         )
     return answers
@@ -155,43 +233,31 @@ def _end_to_end(lists: list[list[T]]) -> list[T]:
     return lists[0] if len(lists) == 1 else list(chain.from_iterable(lists))
 
 
-def _without(refused: dict[int, BadEvent], run: Sequence[Asked], model: Model, lap: Lap) -> list[Ranking | BadEvent]:
-    """Rank the others."""
-    others = [asked for place, asked in enumerate(run) if place not in refused]
-    answers = iter(rank_run(others, model, lap=lap))
-    return [refused[place] if place in refused else next(answers) for place in range(len(run))]
-
-
-def _misaligned(lists: Sequence[CandidateList]) -> dict[int, BadEvent]:
+def _misaligned(run: Sequence[Asked]) -> dict[int, BadEvent]:
     return {
         place: BadEvent("schema", f"{len(each.item_ids)} item_ids but {len(each.base_scores)} base_scores")
-        for place, each in enumerate(lists)
+        for place, (each, _, _) in enumerate(run)
         if len(each.item_ids) != len(each.base_scores)
     }
 
 
-def _not_finite(lists: Sequence[CandidateList], scores: NDArray[np.float64], spans: Spans) -> dict[int, BadEvent]:
+def _not_finite(flat: Flat) -> dict[int, BadEvent]:
     """In base order, what is not finite is at an end."""
+    ends = np.isfinite(flat.scores[[flat.spans.starts, [end - 1 for end in flat.spans.ends]]]).all(0)
     refused = {}
-    for place, (each, start, end) in enumerate(zip(lists, spans.starts, spans.ends, strict=True)):
-        if not (isfinite(scores[start]) and isfinite(scores[end - 1])):
-            finite = np.isfinite(each.base_scores)
-            refused[place] = BadEvent("schema", f"base_scores[{finite.argmin()}] is not finite")
+    for place in np.flatnonzero(~ends).tolist():
+        finite = np.isfinite(flat.run[place].candidates.base_scores)
+        refused[place] = BadEvent("schema", f"base_scores[{finite.argmin()}] is not finite")
     return refused
 
 
-def _unknown_and_repeated(rows: NDArray[np.intp], spans: Spans) -> tuple[list[int], list[int]]:
-    """How many items of each list are unknown; and the lists that hold a row twice, be it that of the unknown ones."""
-    ordered = rows.astype(np.int32)
-    spans.sort(ordered)
-    unknown = [0 if ordered[span.start] >= 0 else int(ordered[span].searchsorted(0)) for span in spans.slices]
-    return unknown, spans.holding(ordered[1:] == ordered[:-1])
-
-
-def _repeating(lists: Sequence[CandidateList], suspects: list[int]) -> dict[int, BadEvent]:
+def _repeating(flat: Flat) -> dict[int, BadEvent]:
+    """A number that a list holds twice need not be an item: all that are unknown may share one."""
+    ordered = flat.numbers.astype(np.int32)
+    flat.spans.sort(ordered)
     refused = {}
-    for place in suspects:
-        ids = lists[place].item_ids
+    for place in flat.spans.holding(ordered[1:] == ordered[:-1]):
+        ids = flat.run[place].candidates.item_ids
         if repeats := len(ids) - len(set(ids)):
             refused[place] = BadEvent("schema", f"item_ids holds {repeats} repeated ids")
     return refused
@@ -209,10 +275,10 @@ def _in_force(asked: Asked, model: Model) -> tuple[Steering | None, Degraded | N
     return steering, None
 
 
-def _weight(candidates: CandidateList, steering: Steering | None, model: Model) -> float:
+def _weight(asked: Asked, steering: Steering | None, model: Model, instead: float | None) -> float:
     if steering is None:
         return 0.0
-    for weight in (candidates.weight, steering.weight):
+    for weight in (instead, asked.candidates.weight, steering.weight):
         if weight is not None:
             return weight
     return model.weight

@@ -1,16 +1,14 @@
 """The commands of this part. Each is thin, and imports what it needs when it is called, so that `--help` is quick."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from streams.bundles import app as bundles
 from streams.lettercommands import app as dead_letters
 from streams.lettercommands import redrive
-
-if TYPE_CHECKING:
-    from streams.replay import Summary
+from streams.replaycommands import record, replay
 
 app = typer.Typer()
 app.add_typer(bundles, name="bundle")
@@ -116,81 +114,6 @@ def ask(
     Console().print(ask_as(Settings.from_environment(), user, text, weight, data))
 
 
-@app.command()
-def replay(
-    log: Annotated[Path, typer.Argument(metavar="LOG", help="JSON Lines, oldest first.", exists=True, dir_okay=False)],
-    out: Annotated[Path, typer.Option(help="The rankings, JSON Lines, in the order of their lists.")],
-    bundle: Annotated[
-        Path | None,
-        typer.Option(help="The bundle to rank with, or a store.", show_default="CTRLREC_BUNDLE or var/bundle"),
-    ] = None,
-    weight: Annotated[
-        float | None, typer.Option(min=0, max=1, help="In place of every weight that the log names.")
-    ] = None,
-    fusion: Annotated[
-        Literal["rank", "score", "rrf"] | None,
-        typer.Option(help="How the two orders are fused.", show_default="CTRLREC_FUSION or rank"),
-    ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first line that cannot be used.")] = False,
-) -> None:
-    """Rank the candidate lists of a log as a worker would have, through the same code; twice gives the same bytes.
-
-    Each line is {"topic": "requests" | "candidates" | "items", "value": {...the event...}}; an item is deleted by
-    {"topic": "items", "key": "ITEM", "value": null}. Lines that cannot be used are skipped, counted, and listed with
-    their numbers and why in a file named like OUT with .bad added.
-
-    Example: ctrlrec replay events.jsonl --weight 0.8 --out rankings.jsonl
-    """
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from ranker.bundle import Bundle
-    from ranker.store import served
-    from streams.replay import Replay, replay_file
-    from streams.settings import Settings
-
-    settings = Settings.from_environment()
-    loaded = Bundle.load(served(bundle or settings.bundle), threads=settings.tower_threads)
-    model = loaded.model(settings.weight, fusion or settings.fusion)
-    console = Console(stderr=True)
-    bar = Progress(
-        TextColumn("replay"), BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=console, transient=True
-    )
-    with bar:
-        task = bar.add_task("replay", total=log.stat().st_size)
-        summary = replay_file(
-            Replay(loaded, model, weight=weight, max_event_bytes=settings.max_event_bytes),
-            log,
-            out,
-            strict=strict,
-            progress=lambda done: bar.update(task, completed=done),
-        )
-    _print_summary(summary, out, loaded.version)
-
-
 app.command()(redrive)
-
-
-def _print_summary(summary: "Summary", out: Path, version: str) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    lists, gain = summary.events["candidates"], summary.gain
-    table = Table("replay", "", show_header=False)
-    table.add_row("bundle", version)
-    table.add_row("requests, items", f"{summary.events['requests']:,}, {summary.events['items']:,}")
-    table.add_row("rankings", f"{lists:,} in {out}")
-    for reason, count in sorted(summary.degraded.items()):
-        table.add_row(f"  degraded: {reason}", f"{count:,}")
-    for reason, count in sorted(summary.bad.items()):
-        table.add_row(f"lines skipped: {reason}", f"{count:,} in {out}.bad")
-    if gain.count:
-        error = f" ± {gain.standard_error:.3f}" if gain.clusters > 1 else ""
-        table.add_row(
-            "mean adherence gain", f"{gain.mean:+.3f}{error} (SE; {gain.count:,} lists, {gain.clusters:,} users)"
-        )
-    else:
-        table.add_row("mean adherence gain", "no list was controlled and left headroom")
-    if summary.ranking_seconds:
-        table.add_row("lists/s", f"{lists / summary.ranking_seconds:,.0f}")
-    Console().print(table)
+app.command()(replay)
+app.command()(record)

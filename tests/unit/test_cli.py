@@ -1,4 +1,3 @@
-import json
 import os
 import signal
 import socket
@@ -15,7 +14,6 @@ from ranker import __version__
 from ranker.errors import BrokerError
 from streams import cli
 from streams.commands import app as stream_commands
-from tests.smallbundle import SmallBundle
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("CTRLREC_")}
 
@@ -135,25 +133,3 @@ def closed_port() -> int:
 def listening(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def test_replay_ends_with_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    log, out = tmp_path / "log.jsonl", tmp_path / "out.jsonl"
-    lists = [
-        {"event_id": f"e{n}", "user_id": f"u{n % 3}", "item_ids": [f"i{m}" for m in range(30)],
-         "base_scores": [0.0] * 30, "created_at": 1.0, "request": f"wish {n}"}
-        for n in range(9)
-    ]  # fmt: skip
-    asked = {"event_id": "r", "user_id": "u", "op": "set", "created_at": 1.0, "text": "no horror"}
-    lines = [{"topic": "requests", "value": asked}, *({"topic": "candidates", "value": value} for value in lists)]
-    log.write_text("".join(json.dumps(line) + "\n" for line in lines) + "oops\n")
-    monkeypatch.setattr("ranker.bundle.Bundle.load", lambda *_, **__: SmallBundle())
-    monkeypatch.setattr(cli, "entry_points", lambda group: [Point("streams", stream_commands)])
-    run = CliRunner().invoke(cli.build(), ["replay", str(log), "--out", str(out), "--weight", "1"])
-    assert run.exit_code == 0, run.output
-    assert len(out.read_bytes().splitlines()) == 9
-    table = " ".join(run.output.split())
-    assert "requests, items │ 1, 0" in table
-    assert "lines skipped: malformed │ 1 in" in table
-    assert "mean adherence gain │ +1.000 ± 0.000" in table  # alone, the request gets all that can be had
-    assert "3 users" in table

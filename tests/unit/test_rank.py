@@ -125,7 +125,7 @@ def adherence(similarity: list[float], order: list[int], by_score: list[int]) ->
     """Of a single list, with slope 1 and intercept 0."""
     spans = Spans([len(order)])
     arrays = (np.array(similarity, np.float32), np.array(order), np.array(by_score))
-    return figures_of.adherence(*arrays, [1.0], 0.0, spans)[0]
+    return figures_of.adherence(*arrays, [1.0], 0.0, spans).structs()[0]
 
 
 def test_adherence_by_hand() -> None:

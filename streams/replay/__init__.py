@@ -1,0 +1,1 @@
+"""Replays: yesterday's log through tomorrow's ranker."""

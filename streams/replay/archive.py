@@ -1,0 +1,166 @@
+"""Archives: topics as Parquet, partitioned by hour. `ctrlrec record` writes them; every row is a record as it was.
+
+    ARCHIVE/topic=candidates/hour=2026-01-31T12/00003-00000000000000000017-00000000000000004016.parquet
+
+holds the offsets 17 to 4016 of partition 3. An hour is UTC, of the record's timestamp, or of a later one before it in its
+partition: a partition's files follow each other without overlapping.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ranker.errors import BadEvent, DataError
+from streams.replay.log import KINDS, Advance, Dated, Entries, Entry, Kind, Unreadable, dated, in_order
+
+SCHEMA = pa.schema(
+    {
+        "topic": pa.string(),
+        "partition": pa.int32(),
+        "offset": pa.int64(),
+        "timestamp": pa.timestamp("ms", "UTC"),
+        "key": pa.binary(),
+        "value": pa.binary(),
+        "headers": pa.list_(pa.struct({"name": pa.string(), "value": pa.binary()})),
+    }
+)
+ROWS = 256
+"""Rows that are held at a time, of each partition."""
+_NAME = re.compile(r"^(\d{5})-(\d{20})-(\d{20})\.parquet$")
+
+
+class Held(NamedTuple):
+    """One file of an archive."""
+
+    partition: int
+    first: int
+    last: int
+    """Offsets."""
+    hour: str
+    file: Path
+
+
+def name_of(partition: int, first: int, last: int) -> str:
+    return f"{partition:05d}-{first:020d}-{last:020d}.parquet"
+
+
+def held(archive: Path, kind: str) -> list[Held]:
+    """The files of a topic (without its prefix), those of each partition by offset. Raises DataError if they overlap."""
+    found = []
+    for file in archive.glob(f"topic={kind}/hour=*/*.parquet"):
+        if match := _NAME.match(file.name):
+            partition, first, last = map(int, match.groups())
+            found.append(Held(partition, first, last, file.parent.name.partition("=")[2], file))
+    found.sort()
+    for before, after in pairwise(found):
+        if before.partition == after.partition and before.last >= after.first:
+            raise DataError(f"{before.file} and {after.file} hold the same offsets; remove one of them")
+    return found
+
+
+class Archive:
+    """What `ctrlrec record` has written."""
+
+    unit: Literal["bytes", "records"] = "records"
+
+    def __init__(self, folder: Path) -> None:
+        self._files = {kind: held(folder, kind) for kind in KINDS}
+        if not any(self._files.values()):
+            raise DataError(
+                f"{folder} holds no topics: an archive has files such as topic=candidates/hour=.../*.parquet"
+            )
+        self.folder = folder
+        self.total = sum(_rows(each.file) for kind in ("items", "requests", "candidates") for each in self._files[kind])
+
+    def identity(self) -> list[str]:
+        """The files: they are never changed."""
+        return [str(each.file.relative_to(self.folder)) for kind in KINDS for each in self._files[kind]]
+
+    def entries(self, kinds: Iterable[Kind], advance: Advance) -> Entries:
+        """Partitions are merged by time."""
+        return in_order(self._partitions(kinds), advance)
+
+    def _partitions(self, kinds: Iterable[Kind]) -> Iterator[Iterator[Dated]]:
+        for kind in kinds:
+            for partition in sorted({each.partition for each in self._files[kind]}):
+                files = [each.file for each in self._files[kind] if each.partition == partition]
+                yield dated(_of_all(files, kind))
+
+
+class Table:
+    """One Parquet file with the columns `topic` and `value`, and of an archive's others those that it has, in order."""
+
+    unit: Literal["bytes", "records"] = "records"
+
+    def __init__(self, file: Path) -> None:
+        self.file, self.total = file, _rows(file)
+
+    def identity(self) -> list[str]:
+        """The file and when it was changed last."""
+        return [str(self.file.resolve()), str(self.total), str(self.file.stat().st_mtime_ns)]
+
+    def entries(self, kinds: Iterable[Kind], advance: Advance) -> Entries:
+        """A row is a line."""
+        wanted = set(kinds)
+        for row, (_, entry) in enumerate(_entries(self.file, None), 1):
+            if entry.kind not in KINDS:
+                yield Unreadable(BadEvent("schema", f"topic is none of {', '.join(KINDS)}"), row)
+            elif entry.kind in wanted:
+                yield entry._replace(where=row)
+            if row % ROWS == 0:
+                advance(row)
+        advance(self.total)
+
+
+def _of_all(files: list[Path], kind: Kind) -> Iterator[tuple[int, Entry]]:
+    for file in files:
+        yield from _entries(file, kind)
+
+
+def _entries(file: Path, kind: Kind | None) -> Iterator[tuple[int, Entry]]:
+    """With their timestamps; of a `kind`, or of what the column `topic` says, up to its last full stop left out."""
+    try:
+        with pq.ParquetFile(file, memory_map=True, pre_buffer=False) as opened:
+            names = set(opened.schema_arrow.names)
+            if missing := {"topic", "value"} - names:
+                raise DataError(f"{file} has no column {' or '.join(sorted(missing))}")
+            for batch in opened.iter_batches(ROWS, columns=[name for name in SCHEMA.names if name in names]):
+                yield from _rows_of(batch, kind)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DataError(f"{file} cannot be read: {error}; if it is damaged, remove it") from error
+
+
+def _rows_of(batch: Any, kind: Kind | None) -> Iterator[tuple[int, Entry]]:
+    rows = batch.num_rows
+
+    def column(name: str) -> list[Any]:
+        return batch.column(name).to_pylist() if name in batch.schema.names else [None] * rows
+
+    topics, values, keys = column("topic"), column("value"), column("key")
+    partitions, offsets, headers = column("partition"), column("offset"), column("headers")
+    dated_ = "timestamp" in batch.schema.names
+    times = batch.column("timestamp").cast(pa.int64()).to_pylist() if dated_ else [0] * rows
+    for topic, value, key, partition, offset, time, more in zip(
+        topics, values, keys, partitions, offsets, times, headers, strict=True
+    ):
+        if isinstance(value, str):
+            value = value.encode()
+        if isinstance(key, str):
+            key = key.encode()
+        size = len(value or b"") + len(key or b"")
+        if more:
+            size += sum(len(each["name"].encode()) + len(each["value"] or b"") for each in more)
+        of: Any = kind or topic.rpartition(".")[2]
+        yield time, Entry(of, value, (topic, partition or 0, offset or 0), key, partition or 0, size)
+
+
+def _rows(file: Path) -> int:
+    try:
+        return int(pq.read_metadata(file).num_rows)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DataError(f"{file} cannot be read: {error}; if it is damaged, remove it") from error

@@ -1,0 +1,155 @@
+"""Logs that are still on Kafka: topics, or ranges of them, through kafka-python."""
+
+import re
+from collections.abc import Iterable, Iterator
+from time import monotonic
+from typing import Any, Literal
+
+from kafka import KafkaConsumer, TopicPartition
+
+from ranker.errors import BrokerError, ConfigError
+from streams.kafka import broker_errors, check_reachable, kafka_python_connection
+from streams.replay.log import KINDS, Advance, Entries, Entry, Kind, dated, in_order
+from streams.replay.sources import Log
+from streams.scan import LONGEST_TAIL, PATIENCE, TAIL
+from streams.settings import Settings
+
+_RANGE = re.compile(r"^(?P<topic>[a-z]+)\[(?P<partition>\d+)\]@(?P<first>\d+)-(?P<last>\d*)$")
+NEEDED = ("requests", "candidates", "items")
+End = tuple[Kind, int, int, int]
+Ends = tuple[End, ...]
+
+
+def settle(log: Log, settings: Settings) -> Ends:
+    """From which offset to which each partition is read, as the topics are now. Raises ConfigError, BrokerError."""
+    ranges: dict[tuple[str, int], tuple[int, int | None]] = {}
+    for text in log.ranges:
+        match = _RANGE.match(text)
+        if not match or match["topic"] not in KINDS:
+            raise ConfigError(f"{text!r} is no range such as candidates[0]@17-99; topics are {', '.join(KINDS)}")
+        last = int(match["last"]) + 1 if match["last"] else None
+        ranges[match["topic"], int(match["partition"])] = int(match["first"]), last
+    named = {topic for topic, _ in ranges}
+    check_reachable(settings)
+    ends: list[End] = []
+    with broker_errors(settings):
+        consumer = _consumer(settings)
+        try:
+            for kind in KINDS:
+                partitions = consumer.partitions_for_topic(settings.topic(kind)) or set()
+                if not partitions and kind in NEEDED:
+                    raise BrokerError(f"there is no topic {settings.topic(kind)}; `ctrlrec topics` creates it")
+                for partition in sorted(partitions):
+                    if kind in named and (kind, partition) not in ranges:
+                        continue
+                    place = TopicPartition(settings.topic(kind), partition)
+                    first, end = _between(consumer, place, log)
+                    first = max(first, ranges.get((kind, partition), (0, None))[0])
+                    ends.append((kind, partition, first, max(first, end)))
+            ends = _looked(consumer, ends, settings) if log.until is None else ends
+        finally:
+            consumer.close()
+    lasts = {place: end for place, (_, end) in ranges.items() if end is not None}
+    return tuple(
+        (kind, partition, first, min(end, lasts.get((kind, partition), end))) for kind, partition, first, end in ends
+    )
+
+
+def _looked(consumer: Any, ends: list[End], settings: Settings) -> list[End]:
+    """The embedded broker only knows where the last batch begins: read on until nothing comes for a moment."""
+    reached = {TopicPartition(settings.topic(kind), partition): end for kind, partition, _, end in ends}
+    consumer.assign(list(reached))
+    for place, end in reached.items():
+        consumer.seek(place, end)
+    began = monotonic()
+    while polled := consumer.poll(timeout_ms=round(TAIL * 1000)):
+        for place, records in polled.items():
+            reached[place] = max(reached[place], records[-1].offset + 1)
+        if monotonic() - began > LONGEST_TAIL:
+            break
+    places = (TopicPartition(settings.topic(kind), partition) for kind, partition, _, _ in ends)
+    return [(*each[:3], reached[place]) for each, place in zip(ends, places, strict=True)]
+
+
+def _between(consumer: Any, place: Any, log: Log) -> tuple[int, int]:
+    first, end = consumer.beginning_offsets([place])[place], consumer.end_offsets([place])[place]
+    for time, is_first in ((log.since, True), (log.until, False)):
+        if time is None:
+            continue
+        found = consumer.offsets_for_times({place: int(time * 1000)})[place]
+        offset = end if found is None else found.offset
+        first, end = (offset, end) if is_first else (first, offset)
+    return first, end
+
+
+class KafkaRange:
+    """Records up to where the topics ended when the replay began. One consumer for each partition."""
+
+    unit: Literal["bytes", "records"] = "records"
+
+    def __init__(self, log: Log, settings: Settings) -> None:
+        self._settings, self._ends = settings, log.ends or settle(log, settings)
+        self.total = sum(end - first for kind, _, first, end in self._ends if kind in NEEDED)
+
+    def identity(self) -> list[str]:
+        """The broker, and which offsets."""
+        return [self._settings.kafka_bootstrap, self._settings.topic_prefix, *map(str, self._ends)]
+
+    def entries(self, kinds: Iterable[Kind], advance: Advance) -> Entries:
+        """Partitions are merged by time."""
+        wanted = set(kinds)
+        streams = [
+            dated(self._records(kind, partition, first, end))
+            for kind, partition, first, end in self._ends
+            if kind in wanted and end > first
+        ]
+        try:
+            with broker_errors(self._settings):
+                yield from in_order(streams, advance)
+        finally:
+            for stream in streams:
+                stream.close()  # type: ignore[attr-defined]
+
+    def _records(self, kind: Kind, partition: int, first: int, end: int) -> Iterator[tuple[int, Entry]]:
+        topic = self._settings.topic(kind)
+        consumer = _consumer(self._settings)
+        try:
+            place = TopicPartition(topic, partition)
+            consumer.assign([place])
+            consumer.seek(place, first)
+            heard = monotonic()
+            # Past what was compacted away, the position moves on without a record.
+            while consumer.position(place) < end:
+                polled = consumer.poll(timeout_ms=200).get(place, ())
+                for record in polled:
+                    if record.offset >= end:
+                        return
+                    yield record.timestamp, _entry(kind, topic, record)
+                if polled:
+                    heard = monotonic()
+                elif monotonic() - heard > PATIENCE:
+                    raise BrokerError(
+                        f"the broker sent nothing of {topic}[{partition}] from {consumer.position(place)} on for "
+                        f"{PATIENCE:.0f} s: was it deleted meanwhile?"
+                    )
+        finally:
+            consumer.close()
+
+
+def _entry(kind: Kind, topic: str, record: Any) -> Entry:
+    size = len(record.value or b"") + len(record.key or b"")
+    if record.headers:
+        size += sum(len(name.encode()) + len(value or b"") for name, value in record.headers)
+    return Entry(kind, record.value, (topic, record.partition, record.offset), record.key, record.partition, size)
+
+
+def _consumer(settings: Settings) -> Any:
+    return KafkaConsumer(
+        **kafka_python_connection(settings),
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        allow_auto_create_topics=False,
+        fetch_max_wait_ms=20,
+        max_poll_records=200,
+    )

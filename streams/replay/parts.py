@@ -1,0 +1,173 @@
+"""Rankings as files: a part holds those of one segment under one variant, in the log's order."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import msgspec
+import numpy as np
+
+from ranker.errors import DataError
+from ranker.events import Adherence, Explanation, Ranking
+from ranker.rank import Fused, Ready, rankings
+from streams.replay.state import Codes
+from streams.replay.variants import Batch
+from streams.wire import decode_ranking, encode
+
+Format = Literal["jsonl", "parquet"]
+
+
+class Part(Protocol):
+    """One part being written."""
+
+    def add(self, batch: Batch) -> None:
+        """The rankings of a batch."""
+
+    def close(self, codes: Codes) -> None:
+        """It is on the disk, under its name, when this returns."""
+
+
+def part(file: Path, format_: Format) -> Part:
+    """A part that is to become `file`."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return JsonLines(file) if format_ == "jsonl" else Columns(file)
+
+
+class JsonLines:
+    """The bytes that a worker sends, a line each."""
+
+    def __init__(self, file: Path) -> None:
+        self._file, self._lines = file, list[bytes]()
+
+    def add(self, batch: Batch) -> None:
+        self._lines += map(encode, batch if isinstance(batch, list) else rankings(*batch))
+
+    def close(self, codes: Codes) -> None:
+        write(self._file, b"".join(line + b"\n" for line in self._lines))
+
+
+class Columns:
+    """Parquet: the fields of a Ranking as columns, item ids as codes with a dictionary."""
+
+    def __init__(self, file: Path) -> None:
+        self._file, self._batches = file, list[dict[str, Any]]()
+
+    def add(self, batch: Batch) -> None:
+        assert not isinstance(batch, list)  # noqa: S101  what a fleet has ranked becomes lines
+        ready, fused = batch
+        flat, spans, order = ready.flat, ready.flat.spans, fused.order
+        lengths = np.array(spans.lengths)
+        lists = [asked.candidates for asked in flat.run]
+        if any(each.top_k is not None for each in lists):
+            shown = np.minimum(
+                lengths, [each.top_k or length for each, length in zip(lists, spans.lengths, strict=True)]
+            )
+            within = spans.positions - np.repeat(spans.starts, lengths)
+            order, lengths = order[within < np.repeat(shown, lengths)], shown
+        figures = fused.figures.structs() if fused.figures else [None] * len(lists)
+        self._batches.append(
+            {
+                "event_id": [each.event_id for each in lists],
+                "user_id": [each.user_id for each in lists],
+                "items": flat.numbers[order].astype(np.int32),
+                "lengths": lengths,
+                "created_at": [each.created_at for each in lists],
+                "bundle": [ready.model.bundle] * len(lists),
+                "request_id": [steering and steering.request_id for steering, _ in ready.in_force],
+                "weight": fused.weights,
+                "degraded": [
+                    why or ("unknown_items" if unknown else None)
+                    for (_, why), unknown in zip(ready.in_force, ready.unknown, strict=True)
+                ],
+                "unknown_items": ready.unknown,
+                "adherence": [
+                    each and (each.base, each.fused, each.best, each.gain, each.overlap) if steer else None
+                    for each, steer in zip(figures, ready.steers, strict=True)
+                ],
+                "explain": self._explained(ready, fused),
+            }
+        )
+
+    def _explained(self, ready: Ready, fused: Fused) -> list[Explanation | None]:
+        if not any(asked.candidates.explain for asked in ready.flat.run):
+            return [None] * len(ready.flat.run)
+        return [ranking.explain for ranking in rankings(ready, fused)]
+
+    def close(self, codes: Codes) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        def flat(name: str) -> list[Any]:
+            return [value for batch in self._batches for value in batch[name]]
+
+        lengths = np.concatenate([[0], *(batch["lengths"] for batch in self._batches)])
+        items = np.concatenate([np.empty(0, np.int32), *(batch["items"] for batch in self._batches)])
+        ids = pa.DictionaryArray.from_arrays(pa.array(items), pa.array(list(codes), pa.string()))
+        figures, explained = flat("adherence"), flat("explain")
+        none = [each is None for each in figures]
+        filled = [each or (0.0,) * 5 for each in figures]
+        names = Adherence.__struct_fields__
+        adherence = pa.StructArray.from_arrays(
+            [pa.array([each[place] for each in filled], pa.float64()) for place in range(len(names))],
+            names,
+            mask=pa.array(none, pa.bool_()),
+        )
+        ranks = pa.struct({"base_ranks": pa.list_(pa.int32()), "control_ranks": pa.list_(pa.int32())})
+        table = pa.table(
+            {
+                "event_id": pa.array(flat("event_id"), pa.string()),
+                "user_id": pa.array(flat("user_id"), pa.string()),
+                "item_ids": pa.ListArray.from_arrays(pa.array(np.cumsum(lengths), pa.int32()), ids),
+                "created_at": pa.array(flat("created_at"), pa.float64()),
+                "bundle": pa.array(flat("bundle"), pa.string()).dictionary_encode(),
+                "request_id": pa.array(flat("request_id"), pa.string()),
+                "weight": pa.array(flat("weight"), pa.float64()),
+                "degraded": pa.array(flat("degraded"), pa.string()).dictionary_encode(),
+                "unknown_items": pa.array(flat("unknown_items"), pa.int32()),
+                "adherence": adherence,
+                "explain": pa.array([each and msgspec.structs.asdict(each) for each in explained], ranks),
+            }
+        )
+        unfinished = self._file.with_name(self._file.name + ".part")
+        with unfinished.open("wb") as file:
+            pq.write_table(table, file, compression="lz4", write_statistics=["created_at", "user_id"])
+            _on_disk(file)
+        unfinished.replace(self._file)
+
+
+def read_part(file: Path) -> Iterator[Ranking]:
+    """The rankings of a part, in their order."""
+    if file.suffix == ".jsonl":
+        with file.open("rb") as lines:
+            yield from map(decode_ranking, lines)
+        return
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(file) as opened:
+        for batch in opened.iter_batches(1024):
+            for row in batch.to_pylist():
+                adherence, explain = row.pop("adherence"), row.pop("explain")
+                yield Ranking(
+                    **row,
+                    adherence=adherence and Adherence(**adherence),
+                    explain=explain and Explanation(**explain),
+                )
+
+
+def write(file: Path, content: bytes) -> None:
+    """Replace a file in one step, after which it is on the disk. Raises DataError."""
+    unfinished = file.with_name(file.name + ".part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with unfinished.open("wb") as opened:
+            opened.write(content)
+            _on_disk(opened)
+        unfinished.replace(file)
+    except OSError as error:
+        raise DataError(f"{file} cannot be written: {error.strerror}") from error
+
+
+def _on_disk(file: Any) -> None:
+    file.flush()
+    os.fsync(file.fileno())

@@ -1,0 +1,43 @@
+"""Which kind of log is meant."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from ranker.errors import ConfigError, DataError
+from streams.replay.log import Kind, Source
+from streams.settings import Settings
+
+KAFKA = "kafka"
+
+
+class Log(NamedTuple):
+    """A file, an archive's folder, or `kafka` with what of it is wanted."""
+
+    name: str
+    since: float | None = None
+    """Seconds since the epoch; of Kafka only, as the rest."""
+    until: float | None = None
+    ranges: tuple[str, ...] = ()
+    """`topic[partition]@first-last`; those of a topic that is not among them are read whole."""
+    ends: tuple[tuple[Kind, int, int, int], ...] = ()
+    """Topic, partition, first offset and the one after the last, once they are known."""
+
+
+def open_source(log: Log, settings: Settings) -> Source:
+    """Raises ConfigError, DataError, BrokerError."""
+    if log.name == KAFKA:
+        from streams.replay.kafkarange import KafkaRange
+
+        return KafkaRange(log, settings)
+    if log.since is not None or log.until is not None or log.ranges:
+        raise ConfigError("--since, --until and --range are for `ctrlrec replay kafka`")
+    path = Path(log.name)
+    if not path.exists():
+        raise DataError(f"{path} does not exist (to replay topics, say {KAFKA})")
+    if path.is_dir() or path.suffix == ".parquet":
+        from streams.replay.archive import Archive, Table
+
+        return Archive(path) if path.is_dir() else Table(path)
+    from streams.replay.lines import Lines
+
+    return Lines(path, settings.max_event_bytes)

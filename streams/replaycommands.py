@@ -1,0 +1,235 @@
+"""`ctrlrec replay` and `ctrlrec record`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, cast
+
+import typer
+
+from ranker.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ranker.fusion import Method
+    from streams.replay.job import Job, Outcome
+    from streams.settings import Settings
+
+FUSIONS = ("rank", "score", "rrf")
+
+
+def replay(
+    log: Annotated[
+        str,
+        typer.Argument(
+            metavar="LOG",
+            help="JSON Lines (.gz and .zst too), a Parquet file, an archive of `ctrlrec record`, or `kafka`.",
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="A folder for rankings and report; or, for one variant, a file ending in .jsonl for the rankings alone."
+        ),
+    ],
+    bundle: Annotated[
+        str | None,
+        typer.Option(metavar="PATH[,PATH]", help="Bundles or stores.", show_default="CTRLREC_BUNDLE or var/bundle"),
+    ] = None,
+    weight: Annotated[
+        str | None, typer.Option(metavar="W[,W]", help="In place of every weight that the log names.")
+    ] = None,
+    fusion: Annotated[
+        str | None,
+        typer.Option(metavar="rank|score|rrf[,...]", help="How to fuse.", show_default="CTRLREC_FUSION or rank"),
+    ] = None,
+    pin_bundle: Annotated[
+        bool,
+        typer.Option("--pin-bundle", help="Each list by the bundle and request that its recorded ranking names."),
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Compare with the recorded rankings; exit status 1 if any differs.")
+    ] = False,
+    format_: Annotated[
+        Literal["parquet", "jsonl"], typer.Option("--format", help="Of the rankings in a folder.")
+    ] = "parquet",
+    data: Annotated[Path | None, typer.Option(help="A data set with the items' titles, for the report.")] = None,
+    eta: Annotated[
+        float, typer.Option(min=0, help="How steeply attention falls with the place, for clicks: (place + 1)^-ETA.")
+    ] = 1.0,
+    processes: Annotated[int, typer.Option(min=1, help="Share the work; the results are the same bytes.")] = 1,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first line that cannot be used.")] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Do over what OUT holds already.")] = False,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Of kafka: 2026-01-31T12:00 (UTC), or 30m, 2h, 7d ago.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Of kafka: only before then.")] = None,
+    ranges: Annotated[
+        list[str] | None,
+        typer.Option("--range", metavar="T[P]@FIRST-LAST", help="Of kafka, as candidates[0]@17-99; may be repeated."),
+    ] = None,
+    publish: Annotated[
+        str | None, typer.Option(metavar="TOPIC", help="Then send the rankings (of one variant) to this topic.")
+    ] = None,
+    speed: Annotated[
+        float, typer.Option(min=0, help="Of --publish: 1 is real time, 10 ten times that, 0 as fast as it goes.")
+    ] = 0.0,
+    through_kafka: Annotated[
+        bool, typer.Option("--through-kafka", help="Have the workers of CTRLREC_TOPIC_PREFIX rank, not this machine.")
+    ] = False,
+) -> None:
+    """What would this weight, this fusion, this bundle have done to these feeds? One pass over the log, all variants.
+
+    Each list is ranked with the control and the items in force at its place in the log, through the code that serves:
+    the same log, bundle and options give the same bytes. OUT gets the rankings, report.md, report.json and, where lines
+    could not be used, bad-lines.jsonl. The same command goes on where it was interrupted.
+
+    A line is {"topic": "requests" | "candidates" | "items" | "rankings" | "clicks", "value": {...the event...}}; an item
+    is deleted by {"topic": "items", "key": "ITEM", "value": null}. docs/replay.md has all of it.
+
+    Examples: ctrlrec replay archive --weight 0.2,0.5,0.8 --fusion rank,score --out what-if
+
+    ctrlrec replay events.jsonl.zst --bundle var/bundles,var/bundle-new --out new-bundle --processes 4
+
+    ctrlrec replay kafka --since 2h --pin-bundle --check --out as-served
+    """
+    from streams.replay.finish import join, write_report
+    from streams.replay.job import Job, replay
+    from streams.replay.sources import Log
+    from streams.replaytables import bars, print_report, print_single
+    from streams.settings import Settings
+
+    settings = Settings.from_environment()
+    single = out.suffix == ".jsonl"
+    job = Job(
+        log=Log(log, _time("--since", since), _time("--until", until), tuple(ranges or ())),
+        out=out.with_name(out.name + ".part") if single else out,
+        settings=settings,
+        bundles=[] if through_kafka and not bundle else [Path(each) for each in _parts(bundle or str(settings.bundle))],
+        weights=_weights(weight),
+        fusions=_fusions(fusion or settings.fusion),
+        pin=pin_bundle,
+        check=check,
+        format="jsonl" if single or through_kafka else format_,
+        eta=eta,
+        strict=strict,
+        processes=processes,
+        fleet=through_kafka,
+    )
+    _check(job, single, publish, out)
+    titles = _titles(data)
+    with bars() as progress:
+        outcome = replay(job, progress, restart=restart)
+        if publish:
+            _publish(outcome, settings, publish, speed, progress)
+    if single:
+        print_single(outcome, out)
+        different = outcome_differs(outcome)
+        join(outcome, out)
+    else:
+        report = write_report(outcome, titles)
+        print_report(report, out)
+        different = bool(report.checked and report.checked.different)
+    if different:
+        raise typer.Exit(1)
+
+
+def record(
+    archive: Annotated[Path, typer.Argument(metavar="ARCHIVE", help="The folder to write to.")],
+    topic: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TOPIC", help="Without the prefix; may be repeated.", show_default="all that replays read"
+        ),
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="End where the topics end now.")] = False,
+    every: Annotated[
+        float, typer.Option(min=0.1, help="Seconds after which what came is written, if it is little.")
+    ] = 300.0,
+    allow_gaps: Annotated[
+        bool, typer.Option("--allow-gaps", help="Go on although records were deleted before they were recorded.")
+    ] = False,
+) -> None:
+    """Archive live topics as Parquet, partitioned by hour, so that there is a log to replay. Until SIGTERM or Ctrl-C.
+
+    Every record is kept as it is: topic, partition, offset, timestamp, key, value and headers. It goes on exactly where
+    the files end, whatever ended it; run one for each archive.
+
+    Example: ctrlrec record archive && ctrlrec replay archive --weight 0.8 --out what-if
+    """
+    import signal
+
+    from streams.replay.record import DEFAULT, Recorder
+    from streams.settings import Settings
+
+    recorder = Recorder(Settings.from_environment(), archive, topic or DEFAULT, every=every, allow_gaps=allow_gaps)
+    for signal_ in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signal_, lambda *_: recorder.stop())
+    written = recorder.run(once=once, tell=lambda told: typer.echo(told, err=True))
+    typer.echo(f"{written:,} records written to {archive}")
+
+
+def outcome_differs(outcome: "Outcome") -> bool:
+    """Whether any ranking is not as it was recorded."""
+    from streams.replay.totals import read_figures
+
+    return any(read_figures(outcome.layout, segment).checked[1] for segment in outcome.segments)
+
+
+def _check(job: "Job", single: bool, publish: str | None, out: Path) -> None:
+    many = len(job.weights) > 1 or len(job.fusions) > 1 or len(job.bundles) > 1
+    if single and many:
+        raise ConfigError(f"{out} is a file for the rankings of one variant: name a folder for several")
+    if publish and many:
+        raise ConfigError("--publish sends the rankings of one variant: ask for one weight, fusion and bundle")
+    if Path(job.log.name).exists() and out.exists() and out.samefile(job.log.name):
+        raise ConfigError(f"{out} is the log itself")
+
+
+def _publish(outcome: "Outcome", settings: "Settings", topic: str, speed: float, progress: object) -> None:
+    from math import inf
+
+    from streams.replay.publish import publish
+    from streams.replay.totals import read_figures
+
+    total = sum(read_figures(outcome.layout, segment).ranked for segment in outcome.segments)
+    moved = cast("object", lambda sent: progress("publish", sent, total, sent))  # type: ignore[operator]
+    publish(outcome, settings, topic, speed=speed or inf, moved=moved)  # type: ignore[arg-type]
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _weights(text: str | None) -> list[float]:
+    weights = []
+    for part in _parts(text or ""):
+        try:
+            weights.append(float(part))
+        except ValueError:
+            raise ConfigError(f"--weight {part}: not a number") from None
+        if not 0 <= weights[-1] <= 1:
+            raise ConfigError(f"--weight {part}: not in 0 to 1")
+    return weights
+
+
+def _fusions(text: str) -> "list[Method]":
+    for part in _parts(text):
+        if part not in FUSIONS:
+            raise ConfigError(f"--fusion {part}: there are {', '.join(FUSIONS)}")
+    return cast("list[Method]", _parts(text))
+
+
+def _time(option: str, text: str | None) -> float | None:
+    from streams.lettercommands import _milliseconds
+
+    milliseconds = _milliseconds(option, text)
+    return None if milliseconds is None else milliseconds / 1000
+
+
+def _titles(data: Path | None) -> dict[str, str]:
+    if data is None:
+        return {}
+    from ranker.data import load_dataset
+
+    return {
+        item.item_id: f"{item.title} ({item.year})" if item.year else item.title
+        for item in load_dataset(data).catalogue.items
+    }
