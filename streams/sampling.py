@@ -41,7 +41,9 @@ class Sampler:
         self._sampled.move_to_end(steering.request_id)
         if len(self._sampled) > REMEMBERED:
             self._sampled.popitem(last=False)
-        self._metrics.adherence(base=figures.base, fused=figures.fused, gain=figures.gain, overlap=figures.overlap)
+        self._metrics.adherence(
+            base=figures.base, fused=figures.fused, gain=figures.gain, overlap=figures.overlap, ood=steering.ood
+        )
         whole = rank(msgspec.structs.replace(candidates, explain=True, top_k=TOP), steering, self._model).explain
         assert whole is not None  # noqa: S101  asked for
         assert whole.control_ranks is not None  # noqa: S101  there was a control

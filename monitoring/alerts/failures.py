@@ -1,5 +1,6 @@
 """What goes wrong in ways of its own: the requests are not followed, or the worker does not move."""
 
+from monitoring.alerts import drift
 from monitoring.alerts import thresholds as t
 from monitoring.alerts.rules import Alert, Group, Record
 
@@ -46,6 +47,7 @@ RECORDING = [
             ),
         ],
     ),
+    *drift.RECORDING,
     Group(
         "ctrlrec-flow",
         [
@@ -122,6 +124,14 @@ SERVICE = Group(
             "ctrlrec-kafka",
         ),
         Alert(
+            "Stalled", "page",
+            f"up{{job=~\"{t.JOBS}\"}} == 0 and scrape_duration_seconds > {t.HUNG_SECONDS}",
+            "{{ $labels.instance }} hangs",
+            f"For {t.STALLED_FOR} the worker {{{{ $labels.instance }}}} has let scrapes wait until they gave up: its process "
+            "is there, or its machine, and does nothing.",
+            "ctrlrec-kafka", t.STALLED_FOR, {"cause": "hung"},
+        ),
+        Alert(
             "LagGrowing", "page",
             f"job_topic:feedranker_consumer_lag_seconds:rate5m > {t.LAG_SECONDS}\n"
             f"and deriv(job_topic:feedranker_consumer_lag_events:sum[{t.LAG_FOR}]) > 0",
@@ -159,4 +169,4 @@ SERVICE = Group(
     ],
 )  # fmt: skip
 
-ALERTS = [ADHERENCE, SERVICE]
+ALERTS = [ADHERENCE, drift.ALERTS, SERVICE]

@@ -43,6 +43,11 @@ class Group:
     rules: Sequence[Record | Alert]
 
 
+def seconds(duration: str) -> int:
+    """Of a duration as Prometheus writes it."""
+    return int(duration[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[duration[-1]]
+
+
 def to_yaml(groups: Sequence[Group], links: Links) -> str:
     """The text of a rule file."""
     lines = ["# Made by `python -m monitoring.generate` from monitoring/alerts: change it there.", "groups:"]
