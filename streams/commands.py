@@ -8,6 +8,7 @@ import typer
 from streams.bundles import app as bundles
 from streams.lettercommands import app as dead_letters
 from streams.lettercommands import redrive
+from streams.statuscommand import status
 
 if TYPE_CHECKING:
     from streams.replay import Summary
@@ -169,6 +170,7 @@ def replay(
 
 
 app.command()(redrive)
+app.command()(status)
 
 
 def _print_summary(summary: "Summary", out: Path, version: str) -> None:

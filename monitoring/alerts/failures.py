@@ -82,7 +82,8 @@ ADHERENCE = Group(
             "NoLift", "ticket",
             "job:feedranker_adherence_gain:mean1h\n"
             f"+ {t.NO_LIFT_ERRORS} * job:feedranker_adherence_gain:stderr1h < {t.NO_LIFT_GAIN}\n"
-            f"and job:feedranker_adherence_gain:increase1h > {t.NO_LIFT_SAMPLES}",
+            f"and job:feedranker_adherence_gain:increase1h > {t.NO_LIFT_SAMPLES}\n"
+            f"unless on (job) job:feedranker_conflicts_dominated:ratio_rate1h > {t.DOMINANCE_SHARE}",
             "{{ $labels.job }}: requests change next to nothing",
             "Over the last hour the mean gain in alignment is at most {{ $value | humanizePercentage }} of what each list "
             f"had to give, by {t.NO_LIFT_ERRORS} standard errors; it should be well above {t.NO_LIFT_GAIN:.0%}.",

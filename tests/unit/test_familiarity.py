@@ -120,10 +120,9 @@ def test_it_is_worked_out_once_and_stays_with_the_control() -> None:
     assert control.ood
     assert Steering.of(control).ood
     assert embedder.familiarity(text, None) is told
-    usual = embedder.control(
-        ControlRequest(event_id="e", user_id="u", op="set", created_at=5.0, text="more drama please")
-    )
-    assert not usual.ood
+    drawn = [each.text for each in draw_requests(load_dataset(data()), "dev", 2)]
+    usual = [ControlRequest(event_id="e", user_id="u", op="set", created_at=5.0, text=text) for text in drawn]
+    assert np.mean([embedder.control(each).ood for each in usual]) < 0.5
 
 
 def test_items_have_places_too() -> None:
