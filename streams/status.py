@@ -43,7 +43,7 @@ def read_workers(urls: Sequence[str]) -> Reading:
 def _scrape(url: str) -> Series | None:
     try:
         text = fetch(f"{url.rstrip('/').removesuffix('/metrics')}/metrics").decode()
-        families = list(text_string_to_metric_families(text))  # type: ignore[no-untyped-call]
+        families = list(text_string_to_metric_families(text))
     except (OSError, ValueError):
         return None
     return {(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples}

@@ -4,6 +4,7 @@ import json
 import math
 import urllib.parse
 from collections.abc import Iterable
+from typing import Any
 
 from monitoring.alerts import thresholds as t
 from ranker.errors import ConfigError
@@ -38,13 +39,13 @@ class Prometheus:
     def _values(self, query: str) -> list[float]:
         return [float(one["value"][1]) for one in self._ask(query.replace("{}", f'{{job=~"{self._job}"}}'))]
 
-    def _ask(self, query: str) -> list[dict[str, dict[str, str]]]:
+    def _ask(self, query: str) -> list[dict[str, Any]]:
         query = f'up{{job=~"{self._job}"}}' if query == "up" else query
         try:
             answer = json.loads(fetch(f"{self._url}/api/v1/query?{urllib.parse.urlencode({'query': query})}"))
         except (OSError, ValueError) as error:
             raise ConfigError(f"{self._url} does not answer as Prometheus does: {error}") from error
-        result: list[dict[str, dict[str, str]]] = answer["data"]["result"]
+        result: list[dict[str, Any]] = answer["data"]["result"]
         return result
 
 

@@ -1,6 +1,7 @@
 """A real Prometheus for tests, where Debian's package is installed."""
 
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -14,6 +15,11 @@ from typing import Any
 
 import pytest
 
+from monitoring.alerts import failures, objectives
+from monitoring.alerts.rules import Links, seconds, to_yaml
+
+SHORTER = 20
+
 needs_prometheus = pytest.mark.skipif(
     shutil.which("prometheus") is None or shutil.which("promtool") is None,
     reason="NO PROMETHEUS: rules and dashboards are not tried for real (Debian's package is prometheus)",
@@ -23,15 +29,15 @@ needs_prometheus = pytest.mark.skipif(
 class Prometheus:
     """One that listens on a free port of loopback and scrapes every second, from `start` to `stop`."""
 
-    def __init__(self, folder: Path, workers: Mapping[str, str], rules: Sequence[Path]) -> None:
+    def __init__(self, folder: Path, workers: Mapping[str, Sequence[str]], rules: Sequence[Path]) -> None:
         """`workers` are the monitoring addresses of workers, by the job that they belong to."""
         self._folder = folder
         config = {
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
             "rule_files": list(map(str, rules)),
             "scrape_configs": [
-                {"job_name": job, "static_configs": [{"targets": [url.removeprefix("http://")]}]}
-                for job, url in workers.items()
+                {"job_name": job, "static_configs": [{"targets": [url.removeprefix("http://") for url in urls]}]}
+                for job, urls in workers.items()
             ],
         }
         self.config = folder / "prometheus.json"
@@ -84,3 +90,19 @@ def until(holds: Callable[[], object], timeout: float = 60) -> None:
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.2)
+
+
+def shorter_rules(folder: Path) -> Path:
+    """The rules that are shipped, with windows and waits of a `SHORTER` part, and ten times the latency allowed."""
+    groups = objectives.RECORDING + failures.RECORDING + objectives.ALERTS + failures.ALERTS
+
+    def shorter(duration: re.Match[str]) -> str:
+        return f"{duration[1]}{max(1, seconds(duration[2]) // SHORTER)}s{duration[3]}"
+
+    text = to_yaml(groups, Links())
+    text = re.sub(r"(\[)(\d+[smhd])(\])", shorter, text)
+    text = re.sub(r"(?m)^( +for: )(\d+[smhd])()$", shorter, text)
+    text = text.replace('le="0.25"', 'le="2.5"')
+    file = folder / "rules.yml"
+    file.write_text(text)
+    return file

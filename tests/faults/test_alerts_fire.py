@@ -24,19 +24,18 @@ from rich.console import Console
 from rich.table import Table
 
 from monitoring.alerts import failures, objectives
-from monitoring.alerts.rules import Links, seconds, to_yaml
+from monitoring.alerts.rules import Links, to_yaml
 from streams.kafka import kafka_python_connection
 from streams.settings import Settings
 from streams.supervise import WorkerProcess
 from streams.topics import ensure_topics
 from tests.live import ITEMS, candidates, live_settings, request
-from tests.prometheus import Prometheus, needs_prometheus
+from tests.prometheus import SHORTER, Prometheus, needs_prometheus, shorter_rules
 from tests.unit.test_alerts import ALERTS
 from tests.wordbundle import shuffle_items, usual_requests, word_bundle
 
 pytestmark = [pytest.mark.faults, needs_prometheus]
 
-SHORTER = 20
 READERS, RATE = 150, 6.0
 """Readers, each with a request and a list, and how many of them a second."""
 AHEAD = 8
@@ -153,24 +152,8 @@ def scenes(embedded: str, tmp_path: Path) -> Iterator[list[Scene]]:
             scene.close()
 
 
-def shorter_rules(folder: Path) -> Path:
-    """The rules that are shipped, with windows and waits of a `SHORTER` part."""
-    groups = objectives.RECORDING + failures.RECORDING + objectives.ALERTS + failures.ALERTS
-
-    def shorter(duration: re.Match[str]) -> str:
-        return f"{duration[1]}{max(1, seconds(duration[2]) // SHORTER)}s{duration[3]}"
-
-    text = to_yaml(groups, Links())
-    text = re.sub(r"(\[)(\d+[smhd])(\])", shorter, text)
-    text = re.sub(r"(?m)^( +for: )(\d+[smhd])()$", shorter, text)
-    text = text.replace('le="0.25"', 'le="2.5"')
-    file = folder / "rules.yml"
-    file.write_text(text)
-    return file
-
-
 def test_a_fault_fires_its_alert_and_no_other(scenes: list[Scene], tmp_path: Path) -> None:
-    workers = {scene.fault.job: scene.worker.monitoring for scene in scenes}
+    workers = {scene.fault.job: [scene.worker.monitoring] for scene in scenes}
     prometheus = Prometheus(tmp_path, workers, [shorter_rules(tmp_path)])
     prometheus.start()
     try:

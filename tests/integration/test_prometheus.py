@@ -23,7 +23,7 @@ pytestmark = needs_prometheus
 @pytest.fixture(scope="module")
 def prometheus(live: Live, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """It has seen the worker before and after some traffic, and the rules have been evaluated since."""
-    server = Prometheus(tmp_path_factory.mktemp("prometheus"), {"ctrlrec": live.worker.monitoring}, RULES)
+    server = Prometheus(tmp_path_factory.mktemp("prometheus"), {"ctrlrec": [live.worker.monitoring]}, RULES)
     server.start()
     try:
         server.wait_ready()
@@ -47,7 +47,7 @@ def _traffic(live: Live) -> None:
         live.publish("requests", request(reader, f"wish of {reader}"))
     live.send("items", json.dumps({"item_id": new_id(), "text": "a ghost story"}).encode(), b"k").get(timeout=30)
     for reader in readers:
-        live.rankuntil(lambda ranking: ranking.degraded is None, reader)
+        live.rank_until(lambda ranking: ranking.degraded is None, reader)
     live.rank(new_id())
     live.rank(new_id(), item_ids=[*ITEMS[:49], "unheard of"])
     live.dead_letter(live.send("candidates", b"{"))

@@ -170,6 +170,7 @@ def test_exit_status_for_scripts(worker: Worker) -> None:
     def status(*arguments: str) -> Any:
         return CliRunner().invoke(app, ["status", "--once", "--interval", "0.2", *arguments])
 
+    worker.metrics.beat(time.time(), 0.0)
     well = status(worker.server.url)
     assert well.exit_code == 0, well.output
     assert "1 of 1 answer" in well.output
