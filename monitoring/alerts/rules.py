@@ -58,6 +58,13 @@ def to_yaml(groups: Sequence[Group], links: Links) -> str:
     return "\n".join(lines) + "\n"
 
 
+def to_resource(groups: Sequence[Group], links: Links) -> str:
+    """The text of a PrometheusRule, which the Prometheus operator loads."""
+    head, _, body = to_yaml(groups, links).partition("groups:\n")
+    kind = "apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata:\n  name: ctrlrec\nspec:\n  groups:\n"
+    return head + kind + "".join(f"  {line}" for line in body.splitlines(keepends=True))
+
+
 def _record(rule: Record) -> list[str]:
     return [f"      - record: {rule.name}", *_expr(rule.expr)]
 
