@@ -117,10 +117,13 @@ class Agents:
             except Exception as error:  # noqa: BLE001
                 failed(place, error)
         notes.lap("encode", len(encoded))
-        for one, ranking in encoded:
-            candidates = one.candidates
-            notes.ranked(candidates.created_at, len(candidates.item_ids), ranking.unknown_items, _outcome(ranking))
-            serving.sampler.look(candidates, one.steering, ranking)
+        notes.ranked(
+            [one.candidates.created_at for one, _ in encoded],
+            [len(one.candidates.item_ids) for one, _ in encoded],
+            sum(ranking.unknown_items for _, ranking in encoded),
+            [_OUTCOMES.get(ranking.degraded, "degraded") for _, ranking in encoded],
+        )
+        serving.sampler.look(encoded)
         return [outputs[place] for place in range(len(records))]
 
     def _ranked(self, run: Sequence[Asked], serving: Serving, notes: CandidateRun) -> Sequence[Ranking | Exception]:
@@ -230,10 +233,8 @@ class Agents:
         return dead_letter(self._dead_letters, record, error, serving.model.bundle)
 
 
-def _outcome(ranking: Ranking) -> Outcome:
-    if ranking.degraded is None:
-        return "controlled"
-    return "base_only" if ranking.degraded == "no_control" else "degraded"
+_OUTCOMES: dict[Degraded | None, Outcome] = {None: "controlled", "no_control": "base_only"}
+"""All others are `degraded`."""
 
 
 def _nothing(_waited: float) -> None: ...

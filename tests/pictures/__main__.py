@@ -7,12 +7,14 @@ import signal
 import tempfile
 import time
 from argparse import ArgumentParser
+from math import isfinite, nan
 from pathlib import Path
 
 from kafka import KafkaProducer
 
 from monitoring.dashboards.build import Panel
 from monitoring.generate import DASHBOARDS, ROOT
+from ranker.data import load_dataset
 from streams.broker import EmbeddedBroker
 from streams.kafka import kafka_python_connection
 from streams.settings import Settings
@@ -22,9 +24,10 @@ from tests.live import ITEMS, candidates, live_settings, request
 from tests.pictures.draw import Line, draw, legend
 from tests.prometheus import SHORTER, Prometheus, shorter_rules
 from tests.unit.queries import plain
+from tests.unit.tiny_towers import data
 from tests.wordbundle import usual_requests, word_bundle
 
-MINUTES, RATE = 5.0, 15.0
+MINUTES, RATE = 4.0, 12.0
 PAUSED_FROM, PAUSED_FOR = 0.55, 7.0
 """One of the two workers hangs after this share of the time, for so many seconds: less than its session."""
 STEP = 2
@@ -68,6 +71,7 @@ def main() -> None:
 def _traffic(settings: Settings, victim: WorkerProcess, length: float) -> None:
     """Readers come, ask for something usual, and see their feeds; now and then an item, a bad event, an odd request."""
     rng, usual = random.Random(9), [each.text for each in usual_requests()]
+    texts = load_dataset(data()).catalogue.texts()
     producer = KafkaProducer(**kafka_python_connection(settings), linger_ms=2)
 
     def send(topic: str, key: str, value: bytes) -> None:
@@ -89,7 +93,7 @@ def _traffic(settings: Settings, victim: WorkerProcess, length: float) -> None:
         event = candidates(known, item_ids=ids, base_scores=[rng.random() for _ in ids])
         send("candidates", known, json.dumps(event).encode())
         if number % 20 == 0:
-            item = {"item_id": f"new {number}", "text": f"{rng.choice(['river', 'stone'])} songs: drama 1990s"}
+            item = {"item_id": f"new {number}", "text": rng.choice(texts)}
             send("items", f"new {number}", json.dumps(item).encode())
         if number % 900 == 500:
             send("requests", reader, b"{")
@@ -105,10 +109,16 @@ def _draw_all(prometheus: Prometheus, began: float, ended: float, into: Path) ->
             expr = plain(query).replace("[1m]", f"[{RATE_INTERVAL}]")
             answer = prometheus.ask("query_range", query=expr, start=str(began), end=str(ended), step=str(STEP))
             for series in answer["result"]:
-                points = [(float(at), float(value)) for at, value in series["values"] if value not in ("NaN", "+Inf")]
-                if points:
-                    name = legend(pattern, series["metric"])
-                    found.append(Line(name, [(at - began) / 60 for at, _ in points], [value for _, value in points]))
+                points = {round(float(at) - began): float(value) for at, value in series["values"]}
+                # What was not recorded is a gap, and no straight line across it.
+                moments = range(0, round(ended - began) + 1, STEP)
+                values = [points.get(at, nan) if isfinite(points.get(at, nan)) else nan for at in moments]
+                if panel.kind != "timeseries":
+                    values = [value for value in values if isfinite(value)]
+                if any(map(isfinite, values)):
+                    labels = series["metric"]
+                    name = " ".join(labels.values()) if panel.kind == "table" else legend(pattern, labels)
+                    found.append(Line(name, [at / 60 for at in moments], values))
         return found
 
     note = f"two workers on a test's broker, one of which hung for {PAUSED_FOR:g} s; windows {SHORTER} times shorter"

@@ -71,7 +71,9 @@ def _panel(place: Axes, panel: Panel, lines: Sequence[Line]) -> None:
     shown = sorted(lines, key=lambda line: line.name)
     if panel.stack:
         moments = sorted({minute for line in shown for minute in line.minutes})
-        heights = [[dict(zip(line.minutes, line.values, strict=True)).get(m, 0.0) for m in moments] for line in shown]
+        heights = [
+            [dict(zip(line.minutes, line.values, strict=True)).get(m, math.nan) for m in moments] for line in shown
+        ]
         colours = [COLOURS[n % len(COLOURS)] for n in range(len(shown))]
         place.stackplot(moments, heights, labels=[line.name for line in shown], colors=colours, alpha=0.75)
     else:
@@ -83,14 +85,16 @@ def _panel(place: Axes, panel: Panel, lines: Sequence[Line]) -> None:
 
 def _scale(place: Axes, panel: Panel, lines: Sequence[Line]) -> None:
     """The limit is drawn where it would be seen: a line far above all values would press them to the floor."""
-    low, high = place.get_ylim()
-    place.set_ylim(min(0.0, low), high if high > 0 else 1.0)
+    values = [value for line in lines for value in line.values if not math.isnan(value)]
+    top, bottom = max(values, default=0.0), min(values, default=0.0)
+    high = 1.08 * top if top > 0 else (panel.limit or 1.0)
+    low = min(0.0, 1.08 * bottom)
+    place.set_ylim(low, high)
     if panel.limit is None:
         return
-    top = max((value for line in lines for value in line.values), default=0.0)
-    if panel.limit <= 3 * max(top, 1e-12):
+    if top <= 0 or panel.limit <= 3 * top:
         place.axhline(panel.limit, color=LIMIT, linestyle="--", linewidth=1)
-        place.set_ylim(min(0.0, low), max(high, 1.1 * panel.limit))
+        place.set_ylim(low, max(high, 1.1 * panel.limit))
     else:
         place.text(0.99, 0.97, f"limit {written(panel.limit, panel.unit)} ↑", color=LIMIT, fontsize=7, ha="right", va="top",
                    transform=place.transAxes)  # fmt: skip
@@ -105,7 +109,7 @@ def _words(place: Axes, panel: Panel, lines: Sequence[Line]) -> None:
         )
         return
     for number, line in enumerate(lines[:3]):
-        wrong = panel.limit is not None and line.values[-1] > panel.limit
+        wrong = line.values[-1] > panel.limit if panel.limit is not None else line.values[-1] == 0
         colour = LIMIT if wrong else "#2a9d4a"
         height = 0.62 - 0.3 * number
         place.text(

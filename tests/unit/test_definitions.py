@@ -28,8 +28,7 @@ def _run() -> CandidateRun:
     run.start()
     for stage in STAGES:
         run.lap(stage)
-    run.ranked(9.0, 5, 1, "controlled")
-    run.ranked(11.0, 5, 1, "controlled")
+    run.ranked([9.0, 11.0], [5, 5], 2, ["controlled", "controlled"])
     return run
 
 

@@ -32,8 +32,7 @@ class Worker:
 
     def rank(self, lists: int, *, took: float = 0.1, failed: int = 0) -> None:
         run = CandidateRun(100.0)
-        for _ in range(lists):
-            run.ranked(100.0 - took, 50, 0, "controlled")
+        run.ranked([100.0 - took] * lists, [50] * lists, 0, ["controlled"] * lists)
         for _ in range(failed):
             run.failed()
         self.metrics.ranked(run)
