@@ -103,7 +103,8 @@ ADHERENCE = Dashboard(
                     limit=t.OVERFIT_GAP,
                 ),
                 Panel(
-                    "Drift of vectors", "Population stability index against the bundle's making; by chance 9 / n. 6 h.", "none",
+                    "Drift of vectors", "Population stability index against the bundle's making. 6 h. "
+                    f"Below {t.DRIFT_SAMPLES} vectors it says nothing: by chance alone it is 9 / n.", "none",
                     [(f"job_tower_projection:feedranker_embedding:psi6h{{{JOBS}}}", "{{job}} {{tower}} {{projection}}")],
                     limit=t.DRIFT_PSI,
                 ),

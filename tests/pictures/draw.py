@@ -85,6 +85,7 @@ def _panel(place: Axes, panel: Panel, lines: Sequence[Line]) -> None:
 
 def _scale(place: Axes, panel: Panel, lines: Sequence[Line]) -> None:
     """The limit is drawn where it would be seen: a line far above all values would press them to the floor."""
+    place.set_xlim(0, max(line.minutes[-1] for line in lines))
     values = [value for line in lines for value in line.values if not math.isnan(value)]
     top, bottom = max(values, default=0.0), min(values, default=0.0)
     high = 1.08 * top if top > 0 else (panel.limit or 1.0)
