@@ -1,6 +1,6 @@
 # Two commands to begin with: make demo, make test.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up bundle test lint type bench schemas lock clean
+.PHONY: help setup demo up bundle test lint type bench pictures schemas lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -25,6 +25,8 @@ type: .venv/dev ## types
 	@$(BIN)/mypy
 bench: .venv/dev bundle ## one line a figure, and var/bench.json; fails where a bound is missed (BENCH=--no-bounds)
 	@$(BIN)/python -m tests.bench $(BENCH)
+pictures: .venv/dev ## draw the dashboards from a real Prometheus into docs/img (some minutes)
+	@$(BIN)/python -m tests.pictures
 schemas: .venv/dev ## write docs/schemas anew: AsyncAPI and JSON Schema, from the structs
 	@$(BIN)/python -m streams.schemas
 lock: .venv/dev ## pin the newest versions that pyproject.toml allows

@@ -10,15 +10,18 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct
 
+from exporters.canaries import draw_canaries, with_baseline
 from exporters.catalogue import embed_catalogue
+from exporters.familiarity import EACH, TOLD, references
 from exporters.onnx import load_encoder, to_onnx
 from exporters.parity import check_alone, compare, sample
-from exporters.probes import probe_requests
+from exporters.probes import draw_requests, probe_requests
 from exporters.quantize import quantize_tower
 from ranker import bundle as layout
-from ranker.bundle import Bundle, Calibration, Manifest, write_manifest
-from ranker.data import load_dataset
+from ranker.bundle import Bundle, BundleCalibration, Calibration, Manifest, write_manifest
+from ranker.data import Dataset, load_dataset
 from ranker.errors import ConfigError, DataError
+from ranker.rank import Model
 from ranker.towers import Tower
 from ranker.vectors import Floats, ItemVectors
 
@@ -80,7 +83,6 @@ def _fill(
     (folder / layout.REQUEST_TOWER).rename(float_tower)
     quantize_tower(float_tower, folder / layout.REQUEST_TOWER)
     float_tower.unlink()
-    (folder / layout.CALIBRATION).write_bytes(msgspec.json.encode(training.calibration))
     done(4)
 
     tokenizer = folder / layout.TOKENIZER
@@ -94,6 +96,8 @@ def _fill(
     check_alone(request_tower, requests, served)
     parity = compare(trained, (served, items[rows]), ItemVectors.load(folder), rows)
     parity.check()
+    calibration = _calibration(folder, training, dataset, request_tower, items, step, workers)
+    (folder / layout.CALIBRATION).write_bytes(msgspec.json.encode(calibration))
 
     write_manifest(
         folder,
@@ -105,6 +109,18 @@ def _fill(
         training=figures,
         parity=parity.figures(),
     )
+
+
+def _calibration(
+    folder: Path, training: Training, dataset: Dataset, tower: Tower, items: Floats, step: Step, workers: int
+) -> BundleCalibration:
+    """What a cosine means, and what serving is to be compared with."""
+    asked, plain = draw_requests(dataset, "dev", EACH, TOLD), training.calibration
+    done = step("calibration", len(asked))
+    known = references(tower, asked, items, workers=workers, progress=done)
+    model = Model("", ItemVectors.load(folder), plain.slope, plain.intercept, 1.0)
+    canaries = with_baseline(draw_canaries(dataset), tower, model)
+    return BundleCalibration(plain.slope, plain.intercept, known, canaries)
 
 
 def _convert(

@@ -18,7 +18,11 @@ PROCESS = {
     "python_info": "The interpreter",
 }
 """What prometheus_client itself exports of a process, on Linux."""
-SCRAPED = {"up": "1 where the last scrape succeeded", "ALERTS": "Alerts that are pending or firing"}
+SCRAPED = {
+    "up": "1 where the last scrape succeeded",
+    "scrape_duration_seconds": "How long it took",
+    "ALERTS": "Alerts that are pending or firing",
+}
 """What Prometheus itself adds."""
 
 

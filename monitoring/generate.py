@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from monitoring.alerts import failures, objectives
-from monitoring.alerts.rules import Links, to_yaml
+from monitoring.alerts.rules import Links, to_resource, to_yaml
 from monitoring.dashboards.adherence import ADHERENCE
 from monitoring.dashboards.build import Dashboard, to_json
 from monitoring.dashboards.kafka import KAFKA
@@ -28,6 +28,9 @@ FILES: dict[str, Callable[[Links], str]] = {
     "docs/metrics.md": lambda _: metrics_page(),
     "monitoring/alerts/recording.yml": lambda links: to_yaml(objectives.RECORDING + failures.RECORDING, links),
     "monitoring/alerts/alerts.yml": lambda links: to_yaml(objectives.ALERTS + failures.ALERTS, links),
+    "monitoring/stack/kubernetes/rules.yaml": lambda links: to_resource(
+        objectives.RECORDING + failures.RECORDING + objectives.ALERTS + failures.ALERTS, links
+    ),
     **{f"monitoring/dashboards/{name}.json": _file(dashboard) for name, dashboard in DASHBOARDS.items()},
 }
 

@@ -16,11 +16,15 @@ TOPICS = ("requests", "candidates", "items")
 REASONS = ("malformed", "schema", "too_large", "deadline", "model", "bug")
 OPS = ("set", "clear")
 SWAPS = ("taken", "refused")
+TOWERS = ("request", "item")
+PROJECTIONS = ("centroid", "pc1", "pc2")
+CANARIES = ("wish", "paraphrase", "refusal")
 _FLAGS = ("0", "1")
 
 SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 LONG_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
 """For what can be stuck for long. The freshness objective is 5 s."""
+DECILES = tuple(step / 10 for step in range(1, 11))
 RATIO = tuple(step / 20 for step in range(1, 21))
 ITEMS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10000.0)
 
@@ -102,6 +106,15 @@ class Metrics:
 
         requests = counter("control_requests_total", "Control requests", "control_request", op=OPS, ood=_FLAGS)
         self._control_requests = {op: [requests.labels(op, ood) for ood in _FLAGS] for op in OPS}
+        pvalues = histogram(
+            "request_ood_pvalue_ratio", "Conformal p-value of requests; up to 0.05 is ood", RATIO, "familiarity"
+        )
+        self._pvalues = pvalues.labels()
+        quantiles = histogram(
+            "embedding_quantile_ratio", "Where familiar requests, and items, lie among the bundle's", DECILES,
+            "familiarity, item_place", tower=TOWERS, projection=PROJECTIONS,
+        )  # fmt: skip
+        self._places = {tower: [quantiles.labels(tower, each) for each in PROJECTIONS] for tower in TOWERS}
         dead_letters = counter("dead_letters_total", "Events beyond processing", "dead_letter", reason=REASONS)
         self._dead_letters = {reason: dead_letters.labels(reason) for reason in REASONS}
         self._cache = counter(
@@ -127,6 +140,12 @@ class Metrics:
 
         self._controls = gauge("controls_active", "Controls held in memory", "holds")
         self._items = gauge("item_vectors", "Items that have a vector", "holds")
+        canary = gauge("canary_ndcg_ratio", "nDCG of golden requests, by the rule judge", "canaries", kind=CANARIES)
+        baseline = gauge(
+            "canary_baseline_ndcg_ratio", "The same when the bundle was made; 0: it has none", "canaries", kind=CANARIES
+        )
+        self._canaries = {kind: (canary.labels(kind), baseline.labels(kind)) for kind in CANARIES}
+        self._canary_run = gauge("canary_last_run_timestamp_seconds", "When golden requests were last run", "canaries")
         self._loop_lag = histogram("event_loop_lag_seconds", "How late the loop wakes up", SECONDS, "beat").labels()
         self._heartbeat = gauge("heartbeat_timestamp_seconds", "When the event loop last woke up", "beat")
         swaps = counter(
@@ -177,6 +196,29 @@ class Metrics:
     def control_request(self, op: str, ood: bool = False) -> None:
         """A control request, `set` or `clear`; `ood` where it is unlike anything that the towers were trained on."""
         self._control_requests[op][ood].inc()
+
+    def familiarity(self, pvalue: float, quantiles: Sequence[float], *, ood: bool) -> None:
+        """A request that was `set`: its p-value and, unless it is `ood`, its quantile in each of `PROJECTIONS`."""
+        self._pvalues.observe(pvalue)
+        if not ood:
+            self._place("request", quantiles)
+
+    def item_place(self, quantiles: Sequence[float]) -> None:
+        """An item was embedded: its quantile in each of `PROJECTIONS`, or nothing where the bundle cannot tell."""
+        self._place("item", quantiles)
+
+    def _place(self, tower: str, quantiles: Sequence[float]) -> None:
+        for place, quantile in zip(self._places[tower], quantiles, strict=False):
+            place.observe(quantile)
+
+    def canaries(self, now: float, ndcg: Mapping[str, float], baseline: Mapping[str, float]) -> None:
+        """Golden requests were run through the bundle, or with nothing in `ndcg` are about to be; by kind."""
+        for kind, (measured, promised) in self._canaries.items():
+            promised.set(baseline.get(kind, 0.0))
+            if kind in ndcg:
+                measured.set(ndcg[kind])
+        if ndcg:
+            self._canary_run.set(now)
 
     def cache_requests(self, hits: int = 0, misses: int = 0, stale: int = 0) -> None:
         """So many look-ups of request vectors since the last call."""

@@ -1,5 +1,6 @@
 """What a worker notes while it handles one run of candidate lists, to be counted all at once by `Metrics.ranked`."""
 
+from collections.abc import Iterable
 from time import perf_counter
 from typing import Literal
 
@@ -11,7 +12,7 @@ Outcome = Literal["controlled", "base_only", "degraded", "error"]
 
 class CandidateRun:
     """Notes of one run. Lists are ranked several at a time: for each such batch `start`, a `lap` as each stage ends for
-    all of them, and then `ranked` or `failed` for each list."""
+    all of them, and then `ranked` once, and `failed` for each list that is not."""
 
     __slots__ = ("_last", "created_at", "outcomes", "received_at", "sizes", "stages", "unknown_items")
 
@@ -37,13 +38,15 @@ class CandidateRun:
             self.stages[stage].append(((now - self._last) / lists, lists))
         self._last = now
 
-    def ranked(self, created_at: float, size: int, unknown_items: int, outcome: Outcome) -> None:
-        """A list of `size` items, made at `created_at`, became a ranking."""
-        self.created_at.append(created_at)
-        self.sizes.append(size)
-        self.outcomes[outcome] += 1
-        if unknown_items:
-            self.unknown_items += unknown_items
+    def ranked(
+        self, created_at: Iterable[float], sizes: Iterable[int], unknown_items: int, outcomes: Iterable[Outcome]
+    ) -> None:
+        """Lists of so many items, made at these times, became rankings; `unknown_items` of all of them together."""
+        self.created_at.extend(created_at)
+        self.sizes.extend(sizes)
+        self.unknown_items += unknown_items
+        for outcome in outcomes:
+            self.outcomes[outcome] += 1
 
     def failed(self) -> None:
         """A list became a dead letter, which is counted by its reason with `Metrics.dead_letter`."""

@@ -13,7 +13,9 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from ranker.canaries import CanarySet
 from ranker.errors import BundleError
+from ranker.familiarity import Projections, References, Requests
 from ranker.fusion import Method
 from ranker.rank import Model
 from ranker.towers import Tower
@@ -36,6 +38,13 @@ class Calibration(Struct, frozen=True):
 
     slope: float
     intercept: float
+
+
+class BundleCalibration(Calibration, frozen=True):
+    """calibration.json: that, and what the bundle is watched by. Bundles of 0.1.0 have none of the latter."""
+
+    references: References | None = None
+    canaries: CanarySet | None = None
 
 
 class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -72,8 +81,14 @@ class Bundle:
     def __init__(self, folder: Path, manifest: Manifest, threads: int) -> None:
         self.folder, self.manifest, self._threads = folder, manifest, threads
         self.items = ItemVectors.load(folder)
-        self.calibration = _decode(folder / CALIBRATION, Calibration)
+        self.calibration = _decode(folder / CALIBRATION, BundleCalibration)
         self.request_tower = self._tower(REQUEST_TOWER)
+        self.familiarity: Requests | None = None
+        self.item_places: Projections | None = None
+        self.canaries: CanarySet | None = self.calibration.canaries
+        if references := self.calibration.references:
+            self.familiarity = Requests(references.request, manifest.dimension, self.request_tower.pieces)
+            self.item_places = Projections(references.item, manifest.dimension)
         if self.items.dimension != manifest.dimension:
             raise BundleError(f"{folder / VECTORS} has {self.items.dimension} dimensions, not {manifest.dimension}")
 

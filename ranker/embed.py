@@ -3,10 +3,12 @@
 from collections import OrderedDict
 from collections.abc import Callable
 from threading import Lock
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from ranker.canaries import CanarySet
 from ranker.errors import BadEvent
 from ranker.events import Control, ControlRequest, ItemUpsert, ItemVector
+from ranker.familiarity import Familiarity, Projections
 from ranker.requesttext import request_text
 from ranker.vectors import Floats, Quantized, quantize, quantize_request
 
@@ -26,6 +28,12 @@ class Towers(Protocol):
     def request_tower(self) -> Embeds: ...
     @property
     def item_tower(self) -> Embeds: ...
+    @property
+    def familiarity(self) -> "Callable[[str, Floats], Familiarity] | None": ...
+    @property
+    def item_places(self) -> Projections | None: ...
+    @property
+    def canaries(self) -> CanarySet | None: ...
 
 
 class RequestEmbedder:
@@ -37,7 +45,7 @@ class RequestEmbedder:
     def __init__(self, bundle: Towers, cache: int = 10_000) -> None:
         """Keep the vectors of the `cache` texts that were asked for last."""
         self._bundle, self._size = bundle, cache
-        self._cache: OrderedDict[str, Quantized] = OrderedDict()
+        self._cache: OrderedDict[str, _Embedded] = OrderedDict()
         self._lock = Lock()
         self.hits = 0
         """How often `cached` and `quantized` found a vector; only ever rises, as does `misses`."""
@@ -49,28 +57,49 @@ class RequestEmbedder:
 
     def cached(self, text: str, context: str | None) -> Quantized | None:
         """The request's vector if it is remembered; returns at once."""
-        return self._remembered(request_text(text, context))
+        found = self._remembered(request_text(text, context))
+        return None if found is None else found.vector
 
     def quantized(self, text: str, context: str | None) -> Quantized:
         """The request's vector. Raises BadEvent: `schema` for a blank text, `model` where the tower gives no vector."""
+        return self._embedded(text, context).vector
+
+    def familiarity(self, text: str, context: str | None) -> Familiarity | None:
+        """How familiar a request is that is remembered; None for another, and where the bundle cannot tell."""
+        with self._lock:
+            found = self._cache.get(request_text(text, context))
+        return None if found is None else found.familiarity
+
+    @property
+    def canaries(self) -> CanarySet | None:
+        """The bundle's golden requests, if it has any."""
+        return self._bundle.canaries
+
+    def uncached(self, text: str) -> Quantized:
+        """The vector of a text without context, as the tower makes it now. Raises BadEvent as `quantized` does."""
+        return _vectors(self._bundle.request_tower, request_text(text, None), quantize_request)[1]
+
+    def _embedded(self, text: str, context: str | None) -> "_Embedded":
         if not text.strip():
             raise BadEvent("schema", "the request's text is blank")
         read = request_text(text, context)
-        if (vector := self._remembered(read)) is not None:
-            return vector
-        vector = _quantized(self._bundle.request_tower, read, quantize_request)
+        if (found := self._remembered(read)) is not None:
+            return found
+        vector, quantized = _vectors(self._bundle.request_tower, read, quantize_request)
+        told = self._bundle.familiarity
+        embedded = _Embedded(quantized, told(text, vector) if told else None)
         with self._lock:
             self.misses += 1
-            self._cache[read] = vector
+            self._cache[read] = embedded
             if len(self._cache) > self._size:
                 self._cache.popitem(last=False)
-        return vector
+        return embedded
 
     def control(self, request: ControlRequest) -> Control:
         """What becomes of a `set`. Raises BadEvent as `quantized` does, and `schema` for a request without a text."""
         if request.text is None:
             raise BadEvent("schema", f"op is {request.op}, but there is no text")
-        vector = self.quantized(request.text, request.context)
+        vector, familiarity = self._embedded(request.text, request.context)
         return Control(
             request_id=request.event_id,
             user_id=request.user_id,
@@ -82,13 +111,14 @@ class RequestEmbedder:
             weight=request.weight,
             expires_at=request.expires_at,
             created_at=request.created_at,
+            ood=familiarity is not None and familiarity.ood,
         )
 
     def quantized_item(self, text: str) -> Quantized:
         """An item's vector, which is not remembered. Raises BadEvent as `quantized` does."""
         if not text.strip():
             raise BadEvent("schema", "the item's text is blank")
-        return _quantized(self._bundle.item_tower, text, quantize)
+        return _vectors(self._bundle.item_tower, text, quantize)[1]
 
     def item_vector(self, item: ItemUpsert) -> ItemVector:
         """What becomes of an item. Raises BadEvent as `quantized` does."""
@@ -97,17 +127,29 @@ class RequestEmbedder:
             item_id=item.item_id, text=item.text, bundle=self._bundle.version, vector=vector.values, scale=vector.scale
         )
 
-    def _remembered(self, read: str) -> Quantized | None:
+    def item_quantiles(self, item: ItemVector) -> tuple[float, ...] | None:
+        """Where the item lies among those of the bundle; None where the bundle cannot tell."""
+        places = self._bundle.item_places
+        return places.quantiles(Quantized(item.vector, item.scale).floats() * item.scale) if places else None
+
+    def _remembered(self, read: str) -> "_Embedded | None":
         with self._lock:
-            vector = self._cache.get(read)
-            if vector is not None:
+            found = self._cache.get(read)
+            if found is not None:
                 self._cache.move_to_end(read)
                 self.hits += 1
-            return vector
+            return found
 
 
-def _quantized(tower: Embeds, text: str, quantized: Callable[[Floats], Quantized]) -> Quantized:
+class _Embedded(NamedTuple):
+    vector: Quantized
+    familiarity: Familiarity | None
+
+
+def _vectors(tower: Embeds, text: str, quantized: Callable[[Floats], Quantized]) -> tuple[Floats, Quantized]:
+    """The vector (d,) as the tower gives it, and quantized."""
     try:
-        return quantized(tower.embed(text))
+        vector = tower.embed(text)
+        return vector, quantized(vector)
     except ValueError as error:
         raise BadEvent("model", str(error)) from error

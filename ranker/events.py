@@ -73,6 +73,8 @@ class Control(Struct, frozen=True, kw_only=True):
     context: str | None = None
     weight: float | None = None
     expires_at: float | None = None
+    ood: bool = False
+    """Whether the request was unlike those that the bundle was made with."""
 
 
 class ItemVector(Struct, frozen=True, kw_only=True):

@@ -42,11 +42,14 @@ class Steering(NamedTuple):
     scale: float
     weight: float | None
     expires_at: float | None
+    ood: bool = False
+    """Whether the request is unlike those that the bundle was made with; nothing but figures depends on it."""
 
     @classmethod
     def of(cls, control: Control) -> "Steering":
         values = Quantized(control.vector, control.scale).floats()
-        return cls(control.request_id, control.bundle, values, control.scale, control.weight, control.expires_at)
+        control_of = control.request_id, control.bundle
+        return cls(*control_of, values, control.scale, control.weight, control.expires_at, control.ood)
 
 
 class Asked(NamedTuple):

@@ -18,6 +18,7 @@ from ranker.errors import BundleError
 from ranker.vectors import Floats
 
 INPUT, OUTPUT = "input_ids", "vector"
+UNKNOWN = "[UNK]"
 _UNLOADABLE = (
     state.Fail,
     state.InvalidGraph,
@@ -51,6 +52,7 @@ class Tower:
         if inputs != [(INPUT, [1], "tensor(int64)")] or outputs != [OUTPUT]:
             raise BundleError(f"{onnx_file} maps {inputs} to {outputs}, not one row of {INPUT} to one of {OUTPUT}")
         self._tokenizer, self._session = tokenizer, session
+        self._unknown = tokenizer.token_to_id(UNKNOWN)
         self.dimension: int = len(self.embed(""))
 
     def embed(self, text: str) -> Floats:
@@ -58,6 +60,16 @@ class Tower:
         ids = np.array([self._tokenizer.encode(text).ids], np.int64)  # (1, t)
         vector: Floats = self._session.run([OUTPUT], {INPUT: ids})[0][0]  # (1, d) -> (d,)
         return vector
+
+    def pieces(self, text: str) -> tuple[int, int]:
+        """Word pieces that `embed` reads of `text`, and how many characters they cover.
+
+        What the vocabulary has no piece for counts as many as it has characters.
+        """
+        read = self._tokenizer.encode(" ".join(text.split()), add_special_tokens=False)
+        unknown = [end - start - 1 for number, (start, end) in zip(read.ids, read.offsets, strict=True)
+                   if number == self._unknown]  # fmt: skip
+        return len(read.ids) + sum(unknown), max((end for _, end in read.offsets), default=0)
 
     def embed_all(
         self, texts: Sequence[str], progress: Callable[[int], object] | None = None, *, workers: int = 1

@@ -15,7 +15,7 @@ from monitoring.metrics import Metrics
 from monitoring.runs import CandidateRun, Outcome
 from ranker.embed import RequestEmbedder
 from ranker.errors import BadEvent
-from ranker.events import CandidateList, Degraded, Ranking
+from ranker.events import CandidateList, ControlRequest, Degraded, ItemVector, Ranking
 from ranker.rank import TOGETHER, Asked, Model, Steering, rank_run
 from streams.deadletters import dead_letter, headers_size
 from streams.outbox import Output
@@ -117,10 +117,13 @@ class Agents:
             except Exception as error:  # noqa: BLE001
                 failed(place, error)
         notes.lap("encode", len(encoded))
-        for one, ranking in encoded:
-            candidates = one.candidates
-            notes.ranked(candidates.created_at, len(candidates.item_ids), ranking.unknown_items, _outcome(ranking))
-            serving.sampler.look(candidates, one.steering, ranking)
+        notes.ranked(
+            [one.candidates.created_at for one, _ in encoded],
+            [len(one.candidates.item_ids) for one, _ in encoded],
+            sum(ranking.unknown_items for _, ranking in encoded),
+            [_OUTCOMES.get(ranking.degraded, "degraded") for _, ranking in encoded],
+        )
+        serving.sampler.look(encoded)
         return [outputs[place] for place in range(len(records))]
 
     def _ranked(self, run: Sequence[Asked], serving: Serving, notes: CandidateRun) -> Sequence[Ranking | Exception]:
@@ -146,8 +149,10 @@ class Agents:
                 return None, "deadline"
             finally:
                 notes.lap("embed")
+        told = serving.embedder.familiarity(candidates.request, candidates.context)
+        ood = told is not None and told.ood
         return Steering(
-            candidates.event_id, serving.model.bundle, vector.floats(), vector.scale, None, None
+            candidates.event_id, serving.model.bundle, vector.floats(), vector.scale, None, None, ood
         ), "no_control"
 
     async def embed_requests(self, run: Run) -> Handled:
@@ -165,9 +170,16 @@ class Agents:
             value, headers = (None, withdrawal(request.created_at)) if control is None else (encode(control), ())
             outputs.append(Output(self._controls_topic, run.partition, request.user_id.encode(), value, headers))
             created.append(request.created_at)
-            self._metrics.control_request(request.op)
+            self._count(request, serving)
         self._metrics.consumed("requests", created, time())
         return Handled(outputs, _nothing)
+
+    def _count(self, request: ControlRequest, serving: Serving) -> None:
+        """A request that became a control, or withdrew one."""
+        told = serving.embedder.familiarity(request.text, request.context) if request.text else None
+        self._metrics.control_request(request.op, told is not None and told.ood)
+        if told and request.op == "set":
+            self._metrics.familiarity(told.pvalue, told.quantiles, ood=told.ood)
 
     async def index_items(self, run: Run) -> Handled:
         """Items → item vectors; a record with no value removes the item of its key."""
@@ -180,7 +192,8 @@ class Agents:
                     outputs.append(Output(self._vectors, run.partition, decode_key(record.key).encode(), None))
                     continue
                 item = decode_item(raw)
-                vector = await self._in_time(serving.embedder.item_vector, item)
+                vector: ItemVector = await self._in_time(serving.embedder.item_vector, item)
+                self._metrics.item_place(serving.embedder.item_quantiles(vector) or ())
             except Exception as error:  # noqa: BLE001
                 outputs.append(self._dead(record, error, serving))
             else:
@@ -220,10 +233,8 @@ class Agents:
         return dead_letter(self._dead_letters, record, error, serving.model.bundle)
 
 
-def _outcome(ranking: Ranking) -> Outcome:
-    if ranking.degraded is None:
-        return "controlled"
-    return "base_only" if ranking.degraded == "no_control" else "degraded"
+_OUTCOMES: dict[Degraded | None, Outcome] = {None: "controlled", "no_control": "base_only"}
+"""All others are `degraded`."""
 
 
 def _nothing(_waited: float) -> None: ...

@@ -9,6 +9,7 @@ from streams.bundles import app as bundles
 from streams.lettercommands import app as dead_letters
 from streams.lettercommands import redrive
 from streams.replaycommands import record, replay
+from streams.statuscommand import status
 
 app = typer.Typer()
 app.add_typer(bundles, name="bundle")
@@ -117,3 +118,4 @@ def ask(
 app.command()(redrive)
 app.command()(replay)
 app.command()(record)
+app.command()(status)

@@ -1,6 +1,7 @@
 """Which rankings are measured closely: one user's lists resemble each other, and a close look costs as much as a ranking."""
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from time import monotonic
 
 import msgspec
@@ -8,13 +9,13 @@ import numpy as np
 
 from monitoring.metrics import Metrics
 from ranker.adherence import kendall_tau
-from ranker.events import CandidateList, Ranking
-from ranker.rank import Model, Steering, rank
+from ranker.events import Adherence, CandidateList, Ranking
+from ranker.rank import Asked, Model, Steering, rank
 
 PER_CONTROL = 60.0
 """Seconds between two samples of one control."""
-PER_WORKER = 0.02
-"""Seconds between two samples of any."""
+PER_WORKER = 0.05
+"""Seconds between two samples of any: a close look costs several rankings, and 70,000 an hour are plenty."""
 TOP = 50
 """Length of the orders that are correlated: the square of it is compared."""
 REMEMBERED = 50_000
@@ -28,20 +29,26 @@ class Sampler:
         self._next = 0.0
         self._sampled: OrderedDict[str, float] = OrderedDict()
 
-    def look(self, candidates: CandidateList, steering: Steering | None, ranking: Ranking) -> None:
-        """Measure this ranking if it is its turn."""
-        figures = ranking.adherence
-        if steering is None or figures is None or (now := monotonic()) < self._next:
+    def look(self, ranked: Iterable[tuple[Asked, Ranking]]) -> None:
+        """Measure one of these rankings, the first whose turn it is, if it is time for any."""
+        if (now := monotonic()) < self._next:
             return
-        last = self._sampled.get(steering.request_id)
-        if last is not None and now - last < PER_CONTROL:
-            return
-        self._next = now + PER_WORKER
+        for (candidates, steering, _), ranking in ranked:
+            if steering is None or ranking.adherence is None:
+                continue
+            if now - self._sampled.get(steering.request_id, -PER_CONTROL) >= PER_CONTROL:
+                self._next = now + PER_WORKER
+                self._measure(candidates, steering, ranking.adherence, now)
+                return
+
+    def _measure(self, candidates: CandidateList, steering: Steering, figures: Adherence, now: float) -> None:
         self._sampled[steering.request_id] = now
         self._sampled.move_to_end(steering.request_id)
         if len(self._sampled) > REMEMBERED:
             self._sampled.popitem(last=False)
-        self._metrics.adherence(base=figures.base, fused=figures.fused, gain=figures.gain, overlap=figures.overlap)
+        self._metrics.adherence(
+            base=figures.base, fused=figures.fused, gain=figures.gain, overlap=figures.overlap, ood=steering.ood
+        )
         whole = rank(msgspec.structs.replace(candidates, explain=True, top_k=TOP), steering, self._model).explain
         assert whole is not None  # noqa: S101  asked for
         assert whole.control_ranks is not None  # noqa: S101  there was a control

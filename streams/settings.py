@@ -67,6 +67,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     monitoring_port: Annotated[int, Meta(ge=0, le=65_535)] = 9_108
     """Of /metrics, /livez and /readyz; 0 for any free one."""
 
+    canary_interval: Annotated[float, Meta(gt=0)] = 120.0
+    """Seconds between two runs of the bundle's golden requests."""
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
         """Read the variables that begin with CTRLREC_. Raises ConfigError naming the variable."""

@@ -24,6 +24,7 @@ from ranker.embed import RequestEmbedder
 from ranker.errors import ConfigError
 from streams.agents import Agents, Handled
 from streams.app import EXIT_FAILURE, App, serve
+from streams.canaries import Canaries
 from streams.compacted import CompactedTopic
 from streams.kafka import aiokafka_connection, check_reachable
 from streams.outbox import Outbox
@@ -84,6 +85,7 @@ class Worker:
         self._outbox = Outbox(connection)
         self._agents = Agents(settings, model, embedder, self._controls, self._towers, self._metrics)
         self._swaps = Swaps(settings, opened, self._agents, self._controls, late, self._metrics)
+        self._canaries = Canaries(self._agents, self._metrics, settings.canary_interval)
         self._app = self._make_app()
         self._candidates = settings.topic("candidates")
         self._rebalance_began = monotonic()
@@ -124,6 +126,7 @@ class Worker:
                 self._control_topic.follow(),
                 self._vector_topic.follow(),
                 self._swaps.follow(),
+                self._canaries.follow(),
                 heartbeat(self._health, self._metrics),
                 self._watch_state(),
                 self._watch_lag(),

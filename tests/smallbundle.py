@@ -1,10 +1,13 @@
 """A bundle without models: its towers make a vector out of a text's hash, so that a test needs no training."""
 
 import hashlib
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import numpy as np
 
+from ranker.canaries import CanarySet
+from ranker.familiarity import Familiarity, Projections
 from ranker.fusion import Method
 from ranker.rank import Model
 from ranker.vectors import Floats, ItemVectors, quantize
@@ -35,6 +38,9 @@ class SmallBundle:
         ids = [f"i{n}" for n in range(items)]
         rows = [quantize(HashTower(salt).embed(item_id)) for item_id in ids]
         values = np.stack([row.floats() for row in rows])
+        self.familiarity: Callable[[str, Floats], Familiarity] | None = None
+        self.item_places: Projections | None = None
+        self.canaries: CanarySet | None = None
         self.items = ItemVectors(ids, values, np.array([row.scale for row in rows], np.float32))
 
     def model(self, weight: float = 0.5, fusion: Method = "rank") -> Model:

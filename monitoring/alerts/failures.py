@@ -1,5 +1,6 @@
 """What goes wrong in ways of its own: the requests are not followed, or the worker does not move."""
 
+from monitoring.alerts import drift
 from monitoring.alerts import thresholds as t
 from monitoring.alerts.rules import Alert, Group, Record
 
@@ -46,6 +47,7 @@ RECORDING = [
             ),
         ],
     ),
+    *drift.RECORDING,
     Group(
         "ctrlrec-flow",
         [
@@ -80,7 +82,8 @@ ADHERENCE = Group(
             "NoLift", "ticket",
             "job:feedranker_adherence_gain:mean1h\n"
             f"+ {t.NO_LIFT_ERRORS} * job:feedranker_adherence_gain:stderr1h < {t.NO_LIFT_GAIN}\n"
-            f"and job:feedranker_adherence_gain:increase1h > {t.NO_LIFT_SAMPLES}",
+            f"and job:feedranker_adherence_gain:increase1h > {t.NO_LIFT_SAMPLES}\n"
+            f"unless on (job) job:feedranker_conflicts_dominated:ratio_rate1h > {t.DOMINANCE_SHARE}",
             "{{ $labels.job }}: requests change next to nothing",
             "Over the last hour the mean gain in alignment is at most {{ $value | humanizePercentage }} of what each list "
             f"had to give, by {t.NO_LIFT_ERRORS} standard errors; it should be well above {t.NO_LIFT_GAIN:.0%}.",
@@ -122,6 +125,14 @@ SERVICE = Group(
             "ctrlrec-kafka",
         ),
         Alert(
+            "Stalled", "page",
+            f"up{{job=~\"{t.JOBS}\"}} == 0 and scrape_duration_seconds > {t.HUNG_SECONDS}",
+            "{{ $labels.instance }} hangs",
+            f"For {t.STALLED_FOR} the worker {{{{ $labels.instance }}}} has let scrapes wait until they gave up: its process "
+            "is there, or its machine, and does nothing.",
+            "ctrlrec-kafka", t.STALLED_FOR, {"cause": "hung"},
+        ),
+        Alert(
             "LagGrowing", "page",
             f"job_topic:feedranker_consumer_lag_seconds:rate5m > {t.LAG_SECONDS}\n"
             f"and deriv(job_topic:feedranker_consumer_lag_events:sum[{t.LAG_FOR}]) > 0",
@@ -159,4 +170,4 @@ SERVICE = Group(
     ],
 )  # fmt: skip
 
-ALERTS = [ADHERENCE, SERVICE]
+ALERTS = [ADHERENCE, drift.ALERTS, SERVICE]

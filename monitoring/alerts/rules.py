@@ -43,6 +43,11 @@ class Group:
     rules: Sequence[Record | Alert]
 
 
+def seconds(duration: str) -> int:
+    """Of a duration as Prometheus writes it."""
+    return int(duration[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[duration[-1]]
+
+
 def to_yaml(groups: Sequence[Group], links: Links) -> str:
     """The text of a rule file."""
     lines = ["# Made by `python -m monitoring.generate` from monitoring/alerts: change it there.", "groups:"]
@@ -51,6 +56,13 @@ def to_yaml(groups: Sequence[Group], links: Links) -> str:
         for rule in group.rules:
             lines += _record(rule) if isinstance(rule, Record) else _alert(rule, links)
     return "\n".join(lines) + "\n"
+
+
+def to_resource(groups: Sequence[Group], links: Links) -> str:
+    """The text of a PrometheusRule, which the Prometheus operator loads."""
+    head, _, body = to_yaml(groups, links).partition("groups:\n")
+    kind = "apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata:\n  name: ctrlrec\nspec:\n  groups:\n"
+    return head + kind + "".join(f"  {line}" for line in body.splitlines(keepends=True))
 
 
 def _record(rule: Record) -> list[str]:

@@ -37,8 +37,21 @@ DOMINANCE_SHARE, DOMINANCE_SAMPLES = 0.3, 200
 """Share of the conflicts over 1 h that the platform's order wins."""
 NO_INVENTORY_SHARE, NO_INVENTORY_SAMPLES = 0.5, 200
 """Share of the sampled rankings over 1 h in which no order could have followed the request."""
+OOD_PVALUE, OOD_SHARE, OOD_ERRORS, OOD_SAMPLES = 0.05, 0.15, 3, 50
+"""Requests with up to this p-value count as unlike those of the bundle's making; just such a share of the usual ones has
+one. Over 6 h a larger share than the second, and by so many standard errors more than the first, of at
+least so many requests."""
+OVERFIT_GAP, OVERFIT_ERRORS, OVERFIT_SAMPLES = 0.1, 3, 100
+"""Over 6 h the mean gain of familiar requests less that of others, with so many samples of each."""
+DRIFT_PSI, DRIFT_SAMPLES, DRIFT_FLOOR = 0.2, 300, 0.001
+"""Population stability index over 6 h, of ten bins, an empty one counting as the floor. By chance alone it is 9 / n."""
+CANARY_SHARE, CANARY_AGE = 0.9, "15m"
+"""Of the nDCG that the golden requests had when the bundle was made; and how old the last run may be."""
 
 STALLED_FOR = "2m"
+HUNG_SECONDS = 0.9
+"""A scrape that fails after that long met a process that holds its port and does not answer; a dead one is refused at once.
+Prometheus' scrape_timeout must be 1 s or more."""
 LAG_SECONDS, LAG_FOR = 60, "10m"
 DEAD_LETTERS_SHARE, DEAD_LETTERS = 0.001, 5
 """Share of all events over 15 m, and at least so many."""

@@ -2,8 +2,9 @@
 
 from monitoring.alerts import thresholds as t
 from monitoring.alerts.objectives import OBJECTIVES
+from monitoring.alerts.rules import seconds
 from monitoring.dashboards.build import JOBS, Dashboard, Panel, Row
-from monitoring.dashboards.queries import mean, quantile, rate
+from monitoring.dashboards.queries import gauge, mean, quantile, rate
 
 _EVALUATED = rate("adherence_evaluations_total", "job", 'result=~"adherent|nonadherent"')
 _ADHERENT = rate("adherence_evaluations_total", "job", 'result="adherent"')
@@ -74,6 +75,55 @@ ADHERENCE = Dashboard(
                     "Platform's top still on top", "Mean share of the platform's top in what is shown.", "percentunit",
                     [(mean("topk_overlap_ratio", "job"), "{{job}}")],
                 ),
+            ],
+        ),
+        Row(
+            "Requests and vectors of another kind (OodShift, OverfitGap, EmbeddingDrift)",
+            [
+                Panel(
+                    "Requests unlike the bundle's", "Share with a p-value up to 0.05, which 5 % have if nothing changed. 6 h.",
+                    "percentunit", [(f"job:feedranker_requests_ood:ratio_rate6h{{{JOBS}}}", "{{job}}")], limit=t.OOD_SHARE,
+                ),
+                Panel(
+                    "p-values of requests", "Quantiles. Of usual requests p50 is 0.5, p10 is 0.1.", "percentunit",
+                    [(quantile(q, "request_ood_pvalue_ratio", "job"), f"{{{{job}}}} p{100 * q:g}") for q in (0.1, 0.5, 0.9)],
+                ),
+                Panel("Requests, usual and not", "Control requests a second; ood 1 is unlike the bundle's.", "reqps",
+                      [(rate("control_requests_total", "ood", 'op="set"'), "ood {{ood}}")], stack=True),
+                Panel(
+                    "Gain by kind of request", "Mean of usual requests (ood 0) and of others (ood 1). 6 h.", "percentunit",
+                    [(f"job_ood:feedranker_adherence_gain:mean6h{{{JOBS}}}", "{{job}} ood {{ood}}")],
+                ),
+                Panel(
+                    "Gap", "By how much unusual requests gain less, with its standard error. 6 h.", "percentunit",
+                    [
+                        (f"job:feedranker_adherence_gap:diff6h{{{JOBS}}}", "{{job}}"),
+                        (f"job:feedranker_adherence_gap:stderr6h{{{JOBS}}}", "{{job}} standard error"),
+                    ],
+                    limit=t.OVERFIT_GAP,
+                ),
+                Panel(
+                    "Drift of vectors", "Population stability index against the bundle's making. 6 h. "
+                    f"Below {t.DRIFT_SAMPLES} vectors it says nothing: by chance alone it is 9 / n.", "none",
+                    [(f"job_tower_projection:feedranker_embedding:psi6h{{{JOBS}}}", "{{job}} {{tower}} {{projection}}")],
+                    limit=t.DRIFT_PSI,
+                ),
+            ],
+        ),
+        Row(
+            "Golden requests (CanaryFailed)",
+            [
+                Panel(
+                    "Of what was promised", "nDCG of the golden requests, by the rule judge, over that of the bundle's making.",
+                    "percentunit",
+                    [(f"{gauge('canary_ndcg_ratio')} / ({gauge('canary_baseline_ndcg_ratio')} > 0)", "{{instance}} {{kind}}")],
+                    limit=t.CANARY_SHARE,
+                ),
+                Panel("nDCG", "wish, the same in other words, and refused.", "percentunit",
+                      [(gauge("canary_ndcg_ratio"), "{{instance}} {{kind}}")]),
+                Panel("Last run", "How long ago.", "s",
+                      [(f"time() - ({gauge('canary_last_run_timestamp_seconds')} > 0)", "{{instance}}")],
+                      limit=seconds(t.CANARY_AGE)),
             ],
         ),
         Row(

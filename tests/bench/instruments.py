@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from monitoring.metrics import Metrics
 from ranker.embed import RequestEmbedder
 from streams.agents import Agents
+from streams.sampling import Sampler
 from streams.settings import Settings
 from streams.transport import Run
 from streams.views import Controls
@@ -50,12 +51,13 @@ def figures(bench: Bench) -> Iterator[Figure]:
         metrics = Metrics(CollectorRegistry())
         measured = Agents(settings, model, embedder, held, towers, metrics)
         silent = Agents(settings, model, embedder, held, towers, cast(Metrics, Silent()))
+        silent.serving = silent.serving._replace(sampler=cast(Sampler, Silent()))
 
         def with_metrics(run: Run) -> None:
             loop.run(measured.rank_feed(run)).confirmed(0.001)
 
         def without(run: Run) -> None:
-            with patch("streams.agents.CandidateRun", Silent), patch.object(silent, "_sampler", Silent()):
+            with patch("streams.agents.CandidateRun", Silent):
                 loop.run(silent.rank_feed(run)).confirmed(0.001)
 
         whole, bare = by_turns([with_metrics, without], runs, REPEATS)

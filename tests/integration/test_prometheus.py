@@ -1,103 +1,41 @@
 """A real Prometheus scrapes a real worker under traffic, with the rules loaded."""
 
 import json
-import shutil
-import socket
 import subprocess
 import time
-import urllib.error
-import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.live import ITEMS, Live, new_id, request
+from tests.prometheus import Prometheus, needs_prometheus, until
 from tests.unit.queries import RECORDED, plain
 from tests.unit.test_alerts import ALERTS, RULES
 from tests.unit.test_dashboards import QUERIES
 from tests.unit.test_runbooks import RUNBOOKS
 from tests.unit.test_runbooks import queries as runbook_queries
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("prometheus") is None or shutil.which("promtool") is None,
-    reason="NO PROMETHEUS: rules and dashboards are not tried for real (Debian's package is prometheus)",
-)
-
-
-class Prometheus:
-    """One that listens on a free port of loopback and scrapes `target` every second, from `start` to `stop`."""
-
-    def __init__(self, folder: Path, target: str) -> None:
-        self._folder = folder
-        config = {
-            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-            "rule_files": [str(path) for path in RULES],
-            "scrape_configs": [{"job_name": "ctrlrec", "static_configs": [{"targets": [target]}]}],
-        }
-        self.config = folder / "prometheus.json"
-        self.config.write_text(json.dumps(config))
-
-    def start(self) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            address = f"127.0.0.1:{probe.getsockname()[1]}"
-        self._url = f"http://{address}"
-        with (self._folder / "log").open("wb") as log:
-            self._process = subprocess.Popen(
-                [
-                    "prometheus", f"--config.file={self.config}", f"--storage.tsdb.path={self._folder / 'data'}",
-                    f"--web.listen-address={address}", "--log.level=warn",
-                ],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-            )  # fmt: skip
-
-    def stop(self) -> None:
-        self._process.terminate()
-        self._process.wait(30)
-
-    def wait_ready(self, timeout: float = 60) -> None:
-        deadline = time.monotonic() + timeout
-        while True:
-            try:
-                with urllib.request.urlopen(f"{self._url}/-/ready", timeout=2):  # noqa: S310  our own address
-                    return
-            except (urllib.error.URLError, OSError):
-                assert self._process.poll() is None, (self._folder / "log").read_text()
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
-
-    def ask(self, path: str, **parameters: str) -> Any:
-        """The data of an answer. Raises AssertionError with Prometheus' own words for an error."""
-        query = urllib.parse.urlencode(parameters)
-        try:
-            with urllib.request.urlopen(f"{self._url}/api/v1/{path}?{query}", timeout=10) as answer:  # noqa: S310
-                return json.load(answer)["data"]
-        except urllib.error.HTTPError as error:
-            raise AssertionError(f"{parameters}: {error.read().decode()}") from error
-
-    def values(self, query: str) -> list[float]:
-        return [float(one["value"][1]) for one in self.ask("query", query=query)["result"]]
+pytestmark = needs_prometheus
 
 
 @pytest.fixture(scope="module")
 def prometheus(live: Live, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """It has seen the worker before and after some traffic, and the rules have been evaluated since."""
-    server = Prometheus(tmp_path_factory.mktemp("prometheus"), live.worker.monitoring.removeprefix("http://"))
+    server = Prometheus(tmp_path_factory.mktemp("prometheus"), {"ctrlrec": [live.worker.monitoring]}, RULES)
     server.start()
     try:
         server.wait_ready()
-        _until(lambda: server.values('up{job="ctrlrec"}') == [1])
+        until(lambda: server.values('up{job="ctrlrec"}') == [1])
         ranked = live.worker.metrics()['feedranker_rankings_total{outcome="controlled"}']
         for _ in range(3):
             _traffic(live)
             time.sleep(2)
         sent = ranked + 3 * 5
-        _until(lambda: server.values('sum(feedranker_rankings_total{outcome="controlled"})') >= [sent])
+        until(lambda: server.values('sum(feedranker_rankings_total{outcome="controlled"})') >= [sent])
         # What is counted every few seconds, and what rules make of it.
-        _until(lambda: all(server.values(f"count({{__name__={json.dumps(name)}}})") for name in RECORDED))
+        until(lambda: all(server.values(f"count({{__name__={json.dumps(name)}}})") for name in RECORDED))
         yield server
     finally:
         server.stop()
@@ -115,15 +53,8 @@ def _traffic(live: Live) -> None:
     live.dead_letter(live.send("candidates", b"{"))
 
 
-def _until(holds: Any, timeout: float = 60) -> None:
-    deadline = time.monotonic() + timeout
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-
-
 def test_every_rule_is_healthy(prometheus: Prometheus) -> None:
-    _until(lambda: all(rule["health"] != "unknown" for rule in _rules(prometheus)))
+    until(lambda: all(rule["health"] != "unknown" for rule in _rules(prometheus)))
     rules = _rules(prometheus)
     assert {rule["name"]: rule.get("lastError") for rule in rules if rule["health"] != "ok"} == {}
     assert {rule["name"] for rule in rules} == RECORDED | {alert.name for alert in ALERTS}

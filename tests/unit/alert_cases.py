@@ -1,7 +1,7 @@
 """For each alert: traffic under which it fires, and traffic under which it does not."""
 
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import accumulate, chain
 
 from monitoring.alerts.objectives import OBJECTIVES, Objective
 
@@ -79,7 +79,7 @@ def burns(objective: Objective) -> list[Case]:
     ]
 
 
-def gains(samples: float, mean: float) -> Series:
+def gains(samples: float, mean: float, ood: str = "0") -> Series:
     """So many samples an hour, with a standard deviation of 0.1."""
     rate = samples / 60
     series = {
@@ -87,7 +87,34 @@ def gains(samples: float, mean: float) -> Series:
         "adherence_gain_ratio_sum": rate * (1 + mean) / 2,
         "adherence_gain_squares_total": rate * (0.01 + mean**2),
     }
-    return {k: v for name, by in series.items() for k, v in metric(name, counter((by, MINUTES)), ood="0").items()}
+    return {k: v for name, by in series.items() for k, v in metric(name, counter((by, MINUTES)), ood=ood).items()}
+
+
+def asked(an_hour: float, ood: float) -> Series:
+    """Requests, and the share of those that are unlike the bundle's."""
+    name, a_minute = "control_requests_total", an_hour / 60
+    return metric(name, counter((a_minute * ood, MINUTES)), op="set", ood="1") | metric(
+        name, counter((a_minute * (1 - ood), MINUTES)), op="set", ood="0"
+    )
+
+
+def places(an_hour: float, shares: list[float]) -> Series:
+    """Vectors, and the share of each tenth."""
+    name, a_minute = "embedding_quantile_ratio", an_hour / 60
+    labels = {"tower": "item", "projection": "pc1"}
+    series = metric(f"{name}_count", counter((a_minute, MINUTES)), **labels)
+    for tenth, upto in enumerate(accumulate(shares), 1):
+        series |= metric(f"{name}_bucket", counter((a_minute * upto, MINUTES)), **labels, le=f"{tenth / 10}")
+    return series
+
+
+def canary(ndcg: str, last_run: str = "0+60x60", baseline: float = 0.8) -> Series:
+    return (
+        metric("canary_ndcg_ratio", ndcg, kind="refusal")
+        | metric("canary_baseline_ndcg_ratio", f"{baseline}x60", kind="refusal")
+        | metric("canary_last_run_timestamp_seconds", last_run)
+        | {f"process_start_time_seconds{{{WORKER}}}": "1x60"}
+    )
 
 
 def conflicts(an_hour: float, dominated: float) -> Series:
@@ -138,12 +165,39 @@ FAILURES = [
     Case("no lift", UP | gains(600, 0.02), {"NoLift"}),
     Case("little lift, too few samples", UP | gains(300, 0.02)),
     Case("lift not surely too small", UP | gains(600, 0.045)),
+    Case("no lift, since the platform wins", UP | gains(600, 0.02) | conflicts(300, 0.4), {"BaseDominance"}),
     Case("dominance", UP | conflicts(300, 0.4), {"BaseDominance"}),
     Case("little dominance", UP | conflicts(300, 0.2)),
     Case("dominance, too few conflicts", UP | conflicts(100, 0.4)),
     Case("no inventory", UP | evaluations(300, 0.6), {"NoInventory"}),
     Case("inventory", UP | evaluations(300, 0.4)),
     Case("no inventory, too few samples", UP | evaluations(100, 0.6)),
+    Case("requests of another kind", UP | asked(400, 0.3), {"OodShift"}),
+    Case("requests as usual", UP | asked(400, 0.05)),
+    Case("somewhat other requests", UP | asked(4000, 0.12)),
+    Case("other requests, too few to tell", UP | asked(12, 0.25)),
+    Case("unusual requests gain less", UP | gains(300, 0.5) | gains(300, 0.2, "1"), {"OverfitGap"}),
+    Case("unusual requests gain as much", UP | gains(300, 0.5) | gains(300, 0.47, "1")),
+    Case("too few unusual requests to tell", UP | gains(300, 0.5) | gains(40, 0.2, "1")),
+    Case("drift", UP | places(600, [0.02] * 5 + [0.18] * 5), {"EmbeddingDrift"}),
+    Case("drift into one tenth", UP | places(600, [0.0] * 9 + [1.0]), {"EmbeddingDrift"}),
+    Case("no drift", UP | places(600, [0.1] * 10)),
+    Case("little drift", UP | places(600, [0.07] * 5 + [0.13] * 5)),
+    Case("drift, too few vectors to tell", UP | places(100, [0.02] * 5 + [0.18] * 5)),
+    Case("canary failed", UP | canary("0.8x30 0.6x30"), {"CanaryFailed"}),
+    Case("canary well", UP | canary("0.75x60")),
+    Case("canary not run", UP | canary("0.8x60", "0+60x40 2400x20"), {"CanaryFailed"}),
+    Case("canary never run", UP | canary("0x60", "0x60"), {"CanaryFailed"}),
+    Case("no canaries", UP | canary("0x60", "0x60", 0)),
+    Case(
+        "hangs",
+        {f"up{{{WORKER}}}": "1x50 0x10", f"scrape_duration_seconds{{{WORKER}}}": "0.01x50 10x10"},
+        {"Stalled", "Down"},
+    ),
+    Case("hangs for a minute", {f"up{{{WORKER}}}": "1x58 0x1", f"scrape_duration_seconds{{{WORKER}}}": "10x60"}),
+    Case(
+        "refuses for three minutes", {f"up{{{WORKER}}}": "1x56 0x3", f"scrape_duration_seconds{{{WORKER}}}": "0.001x60"}
+    ),
     Case("stalled", UP | lists("5x60"), {"Stalled"}),
     Case("waiting, but moving", UP | lists("5x60", ranked=50)),
     Case("nothing waits", UP | lists("0x60")),

@@ -14,7 +14,9 @@ RECORDED = {
     rule.name for group in objectives.RECORDING + failures.RECORDING for rule in group.rules if isinstance(rule, Record)
 }
 KNOWN = catalogue.series() | RECORDED
-_NAME = re.compile(r"\b(?:job\w*:[\w:]+|feedranker_\w+|process_\w+|python_\w+|up|ALERTS)\b(?!\s*\()")
+_NAME = re.compile(
+    r"\b(?:job\w*:[\w:]+|feedranker_\w+|process_\w+|python_\w+|up|scrape_duration_seconds|ALERTS)\b(?!\s*\()"
+)
 _STRING = re.compile(r'"[^"]*"')
 _GROUPING = re.compile(r"\b(?:by|on|ignoring|without|group_left|group_right)\s*\([^)]*\)")
 

@@ -22,7 +22,9 @@ PANELS: dict[str, dict[str, Any]] = {
 QUERIES: dict[str, str] = {
     f"{name} {target['refId']}": target["expr"] for name, panel in PANELS.items() for target in panel["targets"]
 }
-_SELECTOR = re.compile(r"\b((?:feedranker|process|python)_\w+|job\w*:[\w:]+|up|ALERTS)\{([^}]*)\}(\[[^\]]+\])?")
+_SELECTOR = re.compile(
+    r"\b((?:feedranker|process|python)_\w+|job\w*:[\w:]+|up|scrape_duration_seconds|ALERTS)\{([^}]*)\}(\[[^\]]+\])?"
+)
 _COUNTER = re.compile(r"_(total|bucket|count|sum)$")
 
 

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from monitoring import catalogue
 from monitoring.alerts.rules import Links
 from monitoring.generate import FILES, ROOT
-from monitoring.metrics import Metrics
+from monitoring.metrics import CANARIES, Metrics
 from monitoring.runs import STAGES, CandidateRun
 from monitoring.server import add_process_metrics
 
@@ -28,8 +28,7 @@ def _run() -> CandidateRun:
     run.start()
     for stage in STAGES:
         run.lap(stage)
-    run.ranked(9.0, 5, 1, "controlled")
-    run.ranked(11.0, 5, 1, "controlled")
+    run.ranked([9.0, 11.0], [5, 5], 2, ["controlled", "controlled"])
     return run
 
 
@@ -50,6 +49,9 @@ CALLS: dict[str, Callable[[Metrics], None]] = {
     "holds": lambda metrics: metrics.holds(controls=1, items=1),
     "bundle_swap": lambda metrics: metrics.bundle_swap("taken"),
     "beat": lambda metrics: metrics.beat(1.0, 0.1),
+    "familiarity": lambda metrics: metrics.familiarity(0.5, [0.1, 0.5, 0.9], ood=False),
+    "item_place": lambda metrics: metrics.item_place([0.1, 0.5, 0.9]),
+    "canaries": lambda metrics: metrics.canaries(5.0, dict.fromkeys(CANARIES, 0.5), dict.fromkeys(CANARIES, 0.6)),
     "build": lambda metrics: metrics.build("1", "3"),
     "bundle": lambda metrics: metrics.bundle("a", "1"),
 }

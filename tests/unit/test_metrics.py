@@ -38,8 +38,7 @@ def run_of(*created_at: float, received_at: float = 1000.0) -> CandidateRun:
         run.start()
         for stage in ("decode", "control", "gather", "fuse", "encode"):
             run.lap(stage, len(batch))
-        for moment in batch:
-            run.ranked(moment, 200, 3, "controlled")
+        run.ranked(batch, [200] * len(batch), 3 * len(batch), ["controlled"] * len(batch))
     return run
 
 

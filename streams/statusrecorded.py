@@ -1,0 +1,70 @@
+"""The overview of `ctrlrec status` as Prometheus has recorded it."""
+
+import json
+import math
+import urllib.parse
+from collections.abc import Iterable
+from typing import Any
+
+from monitoring.alerts import thresholds as t
+from ranker.errors import ConfigError
+from streams.status import Figure, fetch
+
+
+class Prometheus:
+    """The same overview as recorded by Prometheus, and the alerts that fire."""
+
+    def __init__(self, url: str, job: str = t.JOBS) -> None:
+        """`job` is a regular expression."""
+        self._url, self._job = url.rstrip("/"), job
+
+    def figures(self) -> list[Figure]:
+        """Raises ConfigError where it does not answer, or does not understand."""
+        up = self._values("up")
+        found = [Figure("workers", f"{sum(up):.0f} of {len(up)} answer", "all", "well" if up and all(up) else "wrong")]
+        for name, query, unit, promise, bad in _QUERIES:
+            values = [value for value in self._values(query) if not math.isnan(value)]
+            worst = (min if promise.startswith(("above", "at least")) else max)(values, default=None)
+            if worst is None:
+                found.append(Figure(name, "nothing was counted", promise, "unknown"))
+            else:
+                shown = f"{worst * 100:.3g} %" if unit == "%" else f"{worst:,.3g} {unit}".strip()
+                found.append(Figure(name, shown, promise, "wrong" if bad(worst) else "well"))
+        return found + [Figure("alert", f"{name} ({severity})", "", "wrong") for name, severity in self._firing()]
+
+    def _firing(self) -> Iterable[tuple[str, str]]:
+        answer = self._ask(f'ALERTS{{alertstate="firing",job=~"{self._job}"}}')
+        return sorted({(one["metric"]["alertname"], one["metric"].get("severity", "")) for one in answer})
+
+    def _values(self, query: str) -> list[float]:
+        return [float(one["value"][1]) for one in self._ask(query.replace("{}", f'{{job=~"{self._job}"}}'))]
+
+    def _ask(self, query: str) -> list[dict[str, Any]]:
+        query = f'up{{job=~"{self._job}"}}' if query == "up" else query
+        try:
+            answer = json.loads(fetch(f"{self._url}/api/v1/query?{urllib.parse.urlencode({'query': query})}"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{self._url} does not answer as Prometheus does: {error}") from error
+        result: list[dict[str, Any]] = answer["data"]["result"]
+        return result
+
+
+_QUERIES = (
+    ("rankings", "sum(rate(feedranker_end_to_end_duration_seconds_count{}[5m]))", "/s", "", lambda _: False),
+    ("slower than 250 ms, 5 m", "job:feedranker_latency_errors:ratio_rate5m{}", "%",
+     f"at most {100 - t.LATENCY_TARGET * 100:.3g} %", lambda v: v > 1 - t.LATENCY_TARGET),
+    ("lists not ranked, 5 m", "job:feedranker_availability_errors:ratio_rate5m{}", "%",
+     f"at most {100 - t.AVAILABILITY_TARGET * 100:.3g} %", lambda v: v > 1 - t.AVAILABILITY_TARGET),
+    ("dead letters, 15 m", "job:feedranker_dead_letters:ratio_rate15m{}", "%",
+     f"at most {t.DEAD_LETTERS_SHARE * 100:g} %", lambda v: v > t.DEAD_LETTERS_SHARE),
+    ("lag", "job_topic:feedranker_consumer_lag_seconds:rate5m{}", "s", f"at most {t.LAG_SECONDS} s",
+     lambda v: v > t.LAG_SECONDS),
+    ("adherence gain, 1 h", "job:feedranker_adherence_gain:mean1h{}", "", f"above {t.NO_LIFT_GAIN:g}",
+     lambda v: v < t.NO_LIFT_GAIN),
+    ("conflicts lost to the platform, 1 h", "job:feedranker_conflicts_dominated:ratio_rate1h{}", "%",
+     f"at most {t.DOMINANCE_SHARE * 100:g} %", lambda v: v > t.DOMINANCE_SHARE),
+    ("requests unlike the bundle's, 6 h", "job:feedranker_requests_ood:ratio_rate6h{}", "%",
+     f"at most {t.OOD_SHARE * 100:g} %", lambda v: v > t.OOD_SHARE),
+    ("golden requests", "feedranker_canary_ndcg_ratio{} / (feedranker_canary_baseline_ndcg_ratio{} > 0)", "%",
+     f"at least {t.CANARY_SHARE * 100:g} %", lambda v: v < t.CANARY_SHARE),
+)  # fmt: skip

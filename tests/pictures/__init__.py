@@ -1,0 +1,1 @@
+"""`python -m tests.pictures` draws each row of each dashboard from what a real Prometheus recorded of real workers."""

@@ -1,0 +1,131 @@
+"""`python -m tests.pictures`: two workers under traffic for some minutes, one of which hangs for a while; then docs/img."""
+
+import json
+import os
+import random
+import signal
+import tempfile
+import time
+from argparse import ArgumentParser
+from math import isfinite, nan
+from pathlib import Path
+
+from kafka import KafkaProducer
+
+from monitoring.dashboards.build import Panel
+from monitoring.generate import DASHBOARDS, ROOT
+from ranker.data import load_dataset
+from streams.broker import EmbeddedBroker
+from streams.kafka import kafka_python_connection
+from streams.settings import Settings
+from streams.supervise import WorkerProcess
+from streams.topics import ensure_topics
+from tests.live import ITEMS, candidates, live_settings, request
+from tests.pictures.draw import Line, draw, legend
+from tests.prometheus import SHORTER, Prometheus, shorter_rules
+from tests.unit.queries import plain
+from tests.unit.tiny_towers import data
+from tests.wordbundle import usual_requests, word_bundle
+
+MINUTES, RATE = 4.0, 12.0
+PAUSED_FROM, PAUSED_FOR = 0.55, 7.0
+"""One of the two workers hangs after this share of the time, for so many seconds: less than its session."""
+STEP = 2
+RATE_INTERVAL = "12s"
+
+
+def main() -> None:
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=MINUTES)
+    parser.add_argument("--into", type=Path, default=ROOT / "docs/img")
+    options = parser.parse_args()
+    options.into.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as name, EmbeddedBroker() as broker:
+        folder = Path(name)
+        settings = live_settings(
+            broker.bootstrap, word_bundle(folder / "bundle"), fetch_wait=0.1, canary_interval=10.0, session_timeout=10.0
+        )
+        ensure_topics(settings)
+        workers = [WorkerProcess(settings, folder / f"worker{number}.log") for number in range(2)]
+        try:
+            for worker in workers:
+                worker.start()
+            for worker in workers:
+                worker.wait_ready(120)
+            targets = {"ctrlrec": [worker.monitoring for worker in workers]}
+            prometheus = Prometheus(folder, targets, [shorter_rules(folder)])
+            prometheus.start()
+            try:
+                prometheus.wait_ready()
+                time.sleep(3)
+                began = time.time()
+                _traffic(settings, workers[0], options.minutes * 60)
+                _draw_all(prometheus, began, time.time(), options.into)
+            finally:
+                prometheus.stop()
+        finally:
+            for worker in workers:
+                worker.kill()
+
+
+def _traffic(settings: Settings, victim: WorkerProcess, length: float) -> None:
+    """Readers come, ask for something usual, and see their feeds; now and then an item, a bad event, an odd request."""
+    rng, usual = random.Random(9), [each.text for each in usual_requests()]
+    texts = load_dataset(data()).catalogue.texts()
+    producer = KafkaProducer(**kafka_python_connection(settings), linger_ms=2)
+
+    def send(topic: str, key: str, value: bytes) -> None:
+        producer.send(settings.topic(topic), value, key=key.encode())
+
+    began, number, paused = time.monotonic(), 0, False
+    while (now := time.monotonic() - began) < length:
+        if not paused and now > PAUSED_FROM * length:
+            paused = True
+            os.kill(victim.process.pid, signal.SIGSTOP)
+        if paused and now > PAUSED_FROM * length + PAUSED_FOR:
+            os.kill(victim.process.pid, signal.SIGCONT)
+        reader = f"reader {number % 700}"
+        if number < 700:
+            text = rng.choice(usual) if rng.random() < 0.97 else "zxqv wkjh qqpx"
+            send("requests", reader, json.dumps(request(reader, text)).encode())
+        known = f"reader {rng.randrange(max(1, min(number, 700) - 20))}" if rng.random() < 0.95 else "somebody"
+        ids = [*rng.sample(ITEMS, rng.randrange(20, 50)), *(["unheard of"] if rng.random() < 0.05 else [])]
+        event = candidates(known, item_ids=ids, base_scores=[rng.random() for _ in ids])
+        send("candidates", known, json.dumps(event).encode())
+        if number % 20 == 0:
+            item = {"item_id": f"new {number}", "text": rng.choice(texts)}
+            send("items", f"new {number}", json.dumps(item).encode())
+        if number % 900 == 500:
+            send("requests", reader, b"{")
+        number += 1
+        time.sleep(1 / RATE)
+    producer.close(timeout=5)
+
+
+def _draw_all(prometheus: Prometheus, began: float, ended: float, into: Path) -> None:
+    def lines(panel: Panel) -> list[Line]:
+        found = []
+        for query, pattern in panel.queries:
+            expr = plain(query).replace("[1m]", f"[{RATE_INTERVAL}]")
+            answer = prometheus.ask("query_range", query=expr, start=str(began), end=str(ended), step=str(STEP))
+            for series in answer["result"]:
+                points = {round(float(at) - began): float(value) for at, value in series["values"]}
+                # What was not recorded is a gap, and no straight line across it.
+                moments = range(0, round(ended - began) + 1, STEP)
+                values = [points.get(at, nan) if isfinite(points.get(at, nan)) else nan for at in moments]
+                if panel.kind != "timeseries":
+                    values = [value for value in values if isfinite(value)]
+                if any(map(isfinite, values)):
+                    labels = series["metric"]
+                    name = " ".join(labels.values()) if panel.kind == "table" else legend(pattern, labels)
+                    found.append(Line(name, [at / 60 for at in moments], values))
+        return found
+
+    note = f"two workers on a test's broker, one of which hung for {PAUSED_FOR:g} s; windows {SHORTER} times shorter"
+    for name, dashboard in DASHBOARDS.items():
+        for number, row in enumerate(dashboard.rows, 1):
+            draw(row, lines, into / f"{name}-{number}.png", note)
+
+
+if __name__ == "__main__":
+    main()

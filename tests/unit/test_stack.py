@@ -1,0 +1,263 @@
+"""The stack fits together: what it names exists, in the files beside it and in the code."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import kubernetes_validate  # type: ignore[import-untyped]
+import pytest
+import yaml  # type: ignore[import-untyped]
+
+from monitoring.alerts import thresholds as t
+from monitoring.generate import DASHBOARDS, ROOT
+from streams.settings import PREFIX, Settings
+from tests.unit.queries import KNOWN, metrics
+from tests.unit.test_alerts import ALERTS, needs_promtool, promtool
+
+STACK = ROOT / "monitoring/stack"
+DOCKERFILE = (STACK / "Dockerfile").read_text()
+COMPOSE: dict[str, Any] = yaml.safe_load((STACK / "compose.yaml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+MANIFESTS = sorted((STACK / "kubernetes").glob("*.yaml"))
+RESOURCES: list[dict[str, Any]] = [
+    one for path in MANIFESTS if path.name != "adapter.yaml" for one in yaml.safe_load_all(path.read_text())
+]
+KUBERNETES = "1.31"
+PORT = str(Settings().monitoring_port)
+
+
+def resource(kind: str) -> dict[str, Any]:
+    (found,) = [one for one in RESOURCES if one["kind"] == kind]
+    return found
+
+
+def has_compose() -> bool:
+    if shutil.which("docker") is None:
+        return False
+    asked = subprocess.run(["docker", "compose", "version"], capture_output=True, timeout=60, check=False)
+    return asked.returncode == 0
+
+
+@pytest.mark.skipif(not has_compose(), reason="NO DOCKER COMPOSE: its own check of compose.yaml is left out")
+def test_compose_reads_it() -> None:
+    command = ["docker", "compose", "-f", str(STACK / "compose.yaml"), "config", "--quiet"]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert answer.returncode == 0, answer.stderr
+
+
+def test_every_setting_is_one() -> None:
+    env = resource("Deployment")["spec"]["template"]["spec"]["containers"][0]["env"]
+    named = {entry["name"]: entry.get("value") for entry in env}
+    dockerfile = dict(re.findall(rf"({PREFIX}\w+)=(\S+)", DOCKERFILE))
+    for variables in (*(service.get("environment", {}) for service in SERVICES.values()), named, dockerfile):
+        ours = {name: value or "secret" for name, value in variables.items() if name.startswith(PREFIX)}
+        Settings.from_environment(ours)
+    assert SERVICES["worker"]["environment"] == SERVICES["topics"]["environment"]
+    for variables in (SERVICES["worker"]["environment"], named, dockerfile):
+        assert (variables["CTRLREC_MONITORING_PORT"], variables["CTRLREC_MONITORING_HOST"]) == (PORT, "0.0.0.0")  # noqa: S104
+
+
+def test_every_path_exists() -> None:
+    named = set(COMPOSE["volumes"])
+    for name, service in SERVICES.items():
+        for volume in service.get("volumes", []):
+            source = volume.split(":/")[0]
+            if source in named or source.startswith("${"):
+                continue
+            assert (STACK / source).resolve().exists(), (name, source)
+    build = SERVICES["worker"]["build"]
+    assert (STACK / build["context"]).resolve() == ROOT
+    assert (ROOT / build["dockerfile"]).is_file()
+    for sources in re.findall(r"(?m)^COPY (?!--from)(.+) \S+$", DOCKERFILE):
+        assert all((ROOT / source).exists() for source in sources.split())
+
+
+def test_only_this_machine_is_listened_to() -> None:
+    ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
+    assert ports
+    assert all(re.fullmatch(r"127\.0\.0\.1:(\d+):\1", port) for port in ports)
+    assert len(ports) == len(set(ports))
+
+
+def test_images_are_pinned() -> None:
+    images = {service["image"] for service in SERVICES.values()} - {"ctrlrec-worker"}
+    assert len(images) == 4
+    assert all(re.search(r":v?\d+\.\d+\.\d+$", image) for image in images)
+    assert all("latest" not in line for line in re.findall(r"(?m)^FROM .*$", DOCKERFILE))
+
+
+def test_the_image_is_slim_unprivileged_and_looked_after() -> None:
+    final = DOCKERFILE.rpartition("\nFROM ")[2]
+    assert final.startswith("python:3.11-slim\n")
+    assert re.search(r"(?m)^USER 10001$", final)
+    assert f"http://127.0.0.1:{PORT}/livez" in final
+    assert "serve.txt" in DOCKERFILE  # and not what trains
+    assert "--require-hashes" in DOCKERFILE
+    pod = resource("Deployment")["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsUser"] == 10001
+
+
+def test_services_find_each_other() -> None:
+    prometheus = yaml.safe_load((STACK / "prometheus.yml").read_text())
+    (scrape,) = prometheus["scrape_configs"]
+    assert re.fullmatch(t.JOBS, scrape["job_name"])
+    assert scrape["dns_sd_configs"][0]["names"] == ["worker"]
+    assert str(scrape["dns_sd_configs"][0]["port"]) == PORT
+    assert float(prometheus["global"]["scrape_timeout"].rstrip("s")) > t.HUNG_SECONDS
+    (alertmanager,) = prometheus["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"]
+    source = yaml.safe_load((STACK / "grafana/datasources/prometheus.yaml").read_text())["datasources"][0]
+    hosts = [
+        alertmanager,
+        source["url"].removeprefix("http://"),
+        SERVICES["worker"]["environment"]["CTRLREC_KAFKA_BOOTSTRAP"],
+    ]
+    assert [host.partition(":")[0] for host in hosts] == ["alertmanager", "prometheus", "kafka"]
+    assert {host.partition(":")[0] for host in hosts} <= SERVICES.keys()
+    assert f"INSIDE://{hosts[2]}" in SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
+    provider = yaml.safe_load((STACK / "grafana/dashboards/ctrlrec.yaml").read_text())["providers"][0]
+    mounted = [volume.split(":")[1] for volume in SERVICES["grafana"]["volumes"]]
+    assert provider["options"]["path"] in mounted
+    home = SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert home.rpartition("/")[2].removesuffix(".json") in DASHBOARDS
+
+
+@needs_promtool
+def test_prometheus_reads_its_configuration(tmp_path: Path) -> None:
+    for name in ("recording", "alerts"):
+        shutil.copy(ROOT / f"monitoring/alerts/{name}.yml", tmp_path)
+    promtool("check", "config", shutil.copy(STACK / "prometheus.yml", tmp_path))
+
+
+def test_alertmanager_knows_the_alerts() -> None:
+    config = yaml.safe_load((STACK / "alertmanager.yml").read_text())
+    receivers = {receiver["name"] for receiver in config["receivers"]}
+    assert {config["route"]["receiver"], *(route["receiver"] for route in config["route"]["routes"])} == receivers
+    names = {alert.name for alert in ALERTS}
+    for rule in config["inhibit_rules"]:
+        for matcher in (*rule["source_matchers"], *rule["target_matchers"]):
+            assert set(re.findall(r'"(.*)"', matcher)[0].split("|")) <= names
+        assert rule["equal"] == ["job"]
+
+
+def test_manifests_are_valid() -> None:
+    known = {"Deployment", "PodDisruptionBudget", "HorizontalPodAutoscaler"}
+    for one in RESOURCES:
+        if one["kind"] in known:
+            kubernetes_validate.validate(one, KUBERNETES, strict=True)
+        else:
+            jsonschema.validate(one, CUSTOM[one["kind"]])
+    assert {one["kind"] for one in RESOURCES} == known | CUSTOM.keys()
+
+
+def test_an_invalid_manifest_is_noticed() -> None:
+    wrong = json.loads(json.dumps(resource("Deployment")))
+    wrong["spec"]["template"]["spec"]["containers"][0]["livenessprobe"] = {}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(wrong, KUBERNETES, strict=True)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(resource("PodMonitor") | {"spec": {"selectors": {}}}, CUSTOM["PodMonitor"])
+
+
+def test_manifests_belong_together() -> None:
+    deployment, autoscaler, monitor = (resource(k) for k in ("Deployment", "HorizontalPodAutoscaler", "PodMonitor"))
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    for one in (deployment, resource("PodDisruptionBudget"), monitor):
+        assert one["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    assert re.fullmatch(t.JOBS, labels[monitor["spec"]["jobLabel"]])
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    (port,) = container["ports"]
+    assert str(port["containerPort"]) == PORT
+    probes = [container[f"{kind}Probe"]["httpGet"] for kind in ("startup", "liveness", "readiness")]
+    assert [probe["path"] for probe in probes] == ["/livez", "/livez", "/readyz"]
+    assert (
+        {probe["port"] for probe in probes}
+        == {port["name"]}
+        == {e["port"] for e in monitor["spec"]["podMetricsEndpoints"]}
+    )
+    assert autoscaler["spec"]["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
+    adapter = yaml.safe_load((STACK / "kubernetes/adapter.yaml").read_text())["rules"]["custom"][0]
+    asked = autoscaler["spec"]["metrics"][0]["pods"]["metric"]["name"]
+    assert {asked} == metrics(adapter["seriesQuery"]) <= KNOWN
+    assert autoscaler["spec"]["maxReplicas"] <= Settings().partitions
+    rules = [rule.get("alert") for group in resource("PrometheusRule")["spec"]["groups"] for rule in group["rules"]]
+    assert {name for name in rules if name} == {alert.name for alert in ALERTS}
+
+
+def _custom(kind: str, spec: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["apiVersion", "kind", "metadata", "spec"],
+        "additionalProperties": False,
+        "properties": {
+            "apiVersion": {"const": "monitoring.coreos.com/v1"},
+            "kind": {"const": kind},
+            "metadata": {"type": "object", "required": ["name"]},
+            "spec": {"type": "object", "additionalProperties": False} | spec,
+        },
+    }
+
+
+_TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
+_DURATION = {"type": "string", "pattern": r"^\d+(ms|s|m|h|d)$"}
+CUSTOM = {
+    "PodMonitor": _custom(
+        "PodMonitor",
+        {
+            "required": ["selector", "podMetricsEndpoints"],
+            "properties": {
+                "jobLabel": {"type": "string"},
+                "selector": {"type": "object", "additionalProperties": False, "properties": {"matchLabels": _TEXTS}},
+                "podMetricsEndpoints": {
+                    "type": "array",
+                    "minItems": 1,
+                    "items": {
+                        "type": "object",
+                        "additionalProperties": False,
+                        "properties": {
+                            "port": {"type": "string"}, "path": {"type": "string"}, "interval": _DURATION,
+                            "scrapeTimeout": _DURATION,
+                        },
+                    },
+                },
+            },
+        },
+    ),
+    "PrometheusRule": _custom(
+        "PrometheusRule",
+        {
+            "required": ["groups"],
+            "properties": {
+                "groups": {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "required": ["name", "rules"],
+                        "additionalProperties": False,
+                        "properties": {
+                            "name": {"type": "string"},
+                            "rules": {
+                                "type": "array",
+                                "items": {
+                                    "type": "object",
+                                    "required": ["expr"],
+                                    "additionalProperties": False,
+                                    "oneOf": [{"required": ["record"]}, {"required": ["alert"]}],
+                                    "properties": {
+                                        "record": {"type": "string"}, "alert": {"type": "string"},
+                                        "expr": {"type": "string"}, "for": _DURATION, "labels": _TEXTS,
+                                        "annotations": _TEXTS,
+                                    },
+                                },
+                            },
+                        },
+                    },
+                }
+            },
+        },
+    ),
+}  # fmt: skip
+"""The part of the operator's definitions that is used here."""

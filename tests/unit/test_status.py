@@ -1,0 +1,182 @@
+import json
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from prometheus_client import CollectorRegistry
+from typer.testing import CliRunner
+
+from monitoring.health import Health
+from monitoring.metrics import CANARIES, Metrics
+from monitoring.runs import CandidateRun
+from monitoring.server import MonitoringServer
+from ranker.errors import ConfigError
+from streams.commands import app
+from streams.status import Figure, Reading, figures, read_workers
+from streams.statusrecorded import _QUERIES, Prometheus
+
+
+class Worker:
+    """The metrics of a worker, served as a worker does."""
+
+    def __init__(self) -> None:
+        registry = CollectorRegistry()
+        self.metrics = Metrics(registry)
+        self.metrics.bundle("a", "abc123")
+        self.metrics.beat(time.time() + 60, 0.0)
+        self.server = MonitoringServer(registry, Health())
+
+    def rank(self, lists: int, *, took: float = 0.1, failed: int = 0) -> None:
+        run = CandidateRun(100.0)
+        run.ranked([100.0 - took] * lists, [50] * lists, 0, ["controlled"] * lists)
+        for _ in range(failed):
+            run.failed()
+        self.metrics.ranked(run)
+        self.metrics.emitted(run, 100.0, 0.01)
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    made = Worker()
+    with made.server:
+        yield made
+
+
+def look(worker: Worker, change: Any = lambda: None) -> dict[str, Figure]:
+    before = read_workers([worker.server.url])
+    change()
+    now = read_workers([worker.server.url])
+    return {figure.name: figure for figure in figures(before, Reading(before.at + 2.0, now.workers))}
+
+
+def test_all_is_well(worker: Worker) -> None:
+    worker.rank(1000, took=2.0)  # long ago
+    worker.metrics.canaries(time.time(), dict.fromkeys(CANARIES, 0.8), dict.fromkeys(CANARIES, 0.8))
+    seen = look(worker, lambda: worker.rank(50))
+    assert seen["workers"].value == "1 of 1 answer"
+    assert seen["rankings"].value == "25.0/s"
+    assert seen["within 250 ms"].value == "100 % of 50"
+    assert seen["bundle"].value == "abc123"
+    assert seen["golden requests"].value.startswith("100% of what was promised")
+    assert {figure.verdict for figure in seen.values()} <= {"well", "unknown"}
+
+
+def test_nothing_counted_is_not_called_well(worker: Worker) -> None:
+    seen = look(worker)
+    names = [name for name, figure in seen.items() if figure.verdict == "unknown"]
+    assert names[:4] == ["rankings", "within 250 ms", "lists ranked", "dead letters"]
+    assert "golden requests" in names
+
+
+def test_what_is_wrong_is_named(worker: Worker) -> None:
+    def change() -> None:
+        worker.rank(90, took=0.1, failed=10)
+        worker.rank(10, took=0.4)
+        for _ in range(10):
+            worker.metrics.dead_letter("schema")
+        for number in range(100):
+            worker.metrics.control_request("set", ood=number < 40)
+        worker.metrics.consumer_lag({("feed.candidates", 0): 100_000})
+        for _ in range(300):
+            worker.metrics.order_correlation(fused_base=1.0, fused_request=0.0, base_request=0.0, overlap=1.0)
+        for _ in range(600):
+            worker.metrics.adherence(base=0.4, fused=0.4, gain=0.0, overlap=1.0)
+        worker.metrics.beat(time.time() - 60, 0.0)
+        worker.metrics.canaries(time.time(), dict.fromkeys(CANARIES, 0.4), dict.fromkeys(CANARIES, 0.8))
+
+    wrong = {name for name, figure in look(worker, change).items() if figure.verdict == "wrong"}
+    assert wrong == {
+        "within 250 ms", "lists ranked", "dead letters", "lag", "event loop silent for", "adherence gain",
+        "conflicts lost to the platform", "requests unlike the bundle's", "golden requests",
+    }  # fmt: skip
+
+
+def test_several_workers_are_added_up(worker: Worker) -> None:
+    other = Worker()
+    other.metrics.bundle("a", "def456")
+    with other.server:
+        urls = [worker.server.url, f"{other.server.url}/metrics"]
+        before = read_workers(urls)
+        worker.rank(5)
+        other.rank(7)
+        now = read_workers(urls)
+    seen = {figure.name: figure for figure in figures(before, Reading(before.at + 1, now.workers))}
+    assert seen["rankings"].value == "12.0/s"
+    assert seen["bundle"] == Figure("bundle", "abc123, def456", "one", "wrong")
+    gone = {figure.name: figure for figure in figures(now, read_workers(urls))}
+    assert gone["workers"] == Figure("workers", "1 of 2 answer", urls[1], "wrong")
+
+
+def test_a_worker_that_started_anew_counts_from_its_start(worker: Worker) -> None:
+    worker.rank(100)
+    before = read_workers([worker.server.url])
+    anew = Worker()
+    anew.rank(6)
+    with anew.server:
+        now = read_workers([anew.server.url]).workers[anew.server.url]
+    seen = {f.name: f for f in figures(before, Reading(before.at + 2, {worker.server.url: now}))}
+    assert seen["rankings"].value == "3.0/s"
+
+
+class _Recorded(BaseHTTPRequestHandler):
+    answers: dict[str, float]
+
+    def do_GET(self) -> None:
+        query = parse_qs(urlsplit(self.path).query)["query"][0]
+        found = [value for part, value in self.answers.items() if query.startswith(part)]
+        labels = {"alertname": "NoLift", "severity": "ticket", "job": "ctrlrec"}
+        body = {"data": {"result": [{"metric": labels, "value": [1, str(value)]} for value in found]}}
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(body).encode())
+
+    def log_message(self, format: str, *arguments: object) -> None: ...
+
+
+def recorded(**answers: float) -> tuple[HTTPServer, str]:
+    handler = type("Handler", (_Recorded,), {"answers": answers})
+    server = HTTPServer(("127.0.0.1", 0), handler)
+    Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    return server, f"http://127.0.0.1:{server.server_address[1]}"
+
+
+def test_what_prometheus_recorded() -> None:
+    server, url = recorded(**{"up": 1, "job:feedranker_latency_errors": 0.2, "ALERTS": 1})
+    try:
+        seen = {figure.name: figure for figure in Prometheus(url).figures()}
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert seen["workers"].verdict == "well"
+    assert seen["slower than 250 ms, 5 m"] == Figure("slower than 250 ms, 5 m", "20 %", "at most 1 %", "wrong")
+    assert seen["golden requests"].verdict == "unknown"
+    assert seen["alert"].value == "NoLift (ticket)"
+
+
+def test_it_asks_for_what_is_recorded() -> None:
+    from tests.unit.queries import KNOWN, metrics
+
+    for _, query, *_ in _QUERIES:
+        assert metrics(query.replace("{}", ""))
+        assert metrics(query.replace("{}", "")) <= KNOWN
+
+
+def test_exit_status_for_scripts(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.status.TIMEOUT", 60.0)  # a busy machine is no silent worker
+
+    def status(*arguments: str) -> Any:
+        return CliRunner().invoke(app, ["status", "--once", "--interval", "0.2", *arguments])
+
+    worker.metrics.beat(time.time() + 60, 0.0)
+    well = status(worker.server.url)
+    assert well.exit_code == 0, well.output
+    assert "1 of 1 answer" in well.output
+    silent = status("http://127.0.0.1:9")
+    assert silent.exit_code == 1
+    assert "wrong" in silent.output
+    assert isinstance(status("ftp://here").exception, ConfigError)
+    assert isinstance(status("--prometheus", "http://127.0.0.1:9").exception, ConfigError)
