@@ -112,8 +112,8 @@ def prune(
 ) -> None:
     """Remove versions that are not served: all but the active one and those that `rollback` could still go back to.
 
-    A version that was added and never activated goes, too. Workers that still read a version which was active moments
-    ago keep serving it from memory; wait until `ctrlrec bundle activate` has reached them all.
+    A version that was added and never activated goes, too. First see that all workers serve the active one (the metric
+    feedranker_bundle_info): one that refused it still serves a version before.
 
     Example: ctrlrec bundle prune --keep 2
     """

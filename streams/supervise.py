@@ -29,8 +29,13 @@ class WorkerProcess:
         """`wrap` goes before the command, such as ("taskset", "-c", "0"). Monitoring port 0 takes a free one."""
         port = settings.monitoring_port or _free_port(settings.monitoring_host)
         self.settings = msgspec.structs.replace(settings, monitoring_port=port)
-        self.log, self._wrap = log, wrap
+        self._log, self._wrap = log, wrap
         self.process: subprocess.Popen[bytes]
+
+    @property
+    def log(self) -> Path:
+        assert self._log is not None  # noqa: S101  nobody looks for what goes elsewhere
+        return self._log
 
     @property
     def monitoring(self) -> str:
@@ -49,17 +54,17 @@ class WorkerProcess:
             )
 
     def _opened(self) -> AbstractContextManager[IO[bytes] | None]:
-        if self.log is None:
+        if self._log is None:
             return nullcontext()
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        return self.log.open("ab")
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        return self._log.open("ab")
 
     def wait_ready(self, timeout: float = READY_TIMEOUT) -> None:
         """Wait for /readyz. Raises BrokerError with the log's last line if the worker ends, or takes too long."""
         deadline = time.monotonic() + timeout
         while not self._ready():
             if self.process.poll() is not None or time.monotonic() > deadline:
-                lines = self.log.read_text(errors="replace").strip().splitlines() if self.log else []
+                lines = self.log.read_text(errors="replace").strip().splitlines()
                 raise BrokerError(
                     f"the worker did not become ready: {lines[-1] if lines else 'no word'} (see {self.log})"
                 )

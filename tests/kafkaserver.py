@@ -199,7 +199,13 @@ class KafkaCluster:
 
     def __init__(self, home: Path, folder: Path) -> None:
         ports = free_ports(6)
-        settings = {"default.replication.factor": 3, "min.insync.replicas": 2}
+        settings = {
+            "default.replication.factor": 3,
+            "min.insync.replicas": 2,
+            # A killed node is missed after 3 s, and may come back as soon.
+            "broker.session.timeout.ms": 3000,
+            "broker.heartbeat.interval.ms": 500,
+        }
         self.nodes = [
             KafkaServer(home, folder / str(n), place=Place(n, ports[n - 1], ports[3:]), settings=settings)
             for n in (1, 2, 3)

@@ -24,8 +24,10 @@ class Authority:
     def certificate(self, host: str, *, expired: bool = False) -> Path:
         """A PEM file of a key (PKCS #8, which Kafka wants) and its chain."""
         ended = datetime.now(UTC) - timedelta(days=1)
-        leaf = self._ca.issue_cert(
-            host, **({"not_before": ended - timedelta(days=9), "not_after": ended} if expired else {})
+        leaf = (
+            self._ca.issue_cert(host, not_before=ended - timedelta(days=9), not_after=ended)
+            if expired
+            else self._ca.issue_cert(host)
         )
         key = load_pem_private_key(leaf.private_key_pem.bytes(), None)
         chain = b"".join(blob.bytes() for blob in leaf.cert_chain_pems)

@@ -20,9 +20,9 @@ MEGABYTE = 10**6
 
 
 @pytest.fixture
-def fleet(sturdy: str, fleets: Callable[..., Fleet]) -> Fleet:
-    """With one worker."""
-    fleet = fleets(sturdy, partitions=2, max_ranking_bytes=20_000)
+def fleet(embedded: str, fleets: Callable[..., Fleet]) -> Fleet:
+    """With one worker; on the embedded broker, since Apache Kafka would itself refuse what is too large."""
+    fleet = fleets(embedded, partitions=2, max_ranking_bytes=20_000)
     fleet.join()
     return fleet
 

@@ -72,7 +72,7 @@ def test_nothing_is_unpickled(folder: Path, file: str, tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     np.save(folder / file, np.array([Pickled(trace)], object), allow_pickle=True)
     reseal(folder)
-    with pytest.raises(BundleError, match="item vectors in .*(pickle|Object arrays|Python objects)"):
+    with pytest.raises(BundleError, match=r"item vectors in .*(pickle|Object arrays|Python objects)"):
         Bundle.load(folder)
     assert not trace.exists()
 
