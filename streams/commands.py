@@ -78,11 +78,14 @@ def worker(
     """
     import logging
 
+    from streams.seldom import Seldom
     from streams.settings import Settings
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s [%(process)d] %(levelname)s %(name)s %(message)s")
     for chatty in ("faust", "mode", "aiokafka"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(Seldom("aiokafka"))
     settings = Settings.from_environment()
     if processes > 1:
         from streams.processes import run_processes

@@ -12,7 +12,7 @@ from typing import IO, NamedTuple, Self
 
 from streams.probe import API_VERSIONS, Link
 
-READY_TIMEOUT, STOP_TIMEOUT = 60.0, 20.0
+READY_TIMEOUT, STOP_TIMEOUT = 180.0, 20.0
 LOGINS = """\
 sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
 sasl.mechanism.inter.broker.protocol=PLAIN
@@ -104,9 +104,9 @@ class KafkaServer:
 
     def kill(self) -> None:
         """kill -9. `launch` brings it back, with what it had written."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
         self.stop()
 
     def stop(self) -> None:
@@ -229,7 +229,7 @@ class KafkaCluster:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for node in self.nodes:
-            node.stop()
+            node.kill()  # nobody is left to hand anything over to
 
 
 def free_ports(count: int) -> list[int]:

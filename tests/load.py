@@ -54,10 +54,15 @@ class Load(threading.Thread):
             event["weight"] = "heavy"
         self._sent.append((event_id, self._live.send("candidates", json.dumps(event).encode(), user.encode())))
 
+    def abandon(self) -> None:
+        """Publish no more, whatever became of it."""
+        self._stopped.set()
+        if self.is_alive():
+            self.join()
+
     def stop(self) -> None:
         """Publish no more; all that was is confirmed when this returns."""
-        self._stopped.set()
-        self.join()
+        self.abandon()
         self._live.producer.flush(timeout=TIMEOUT)
 
     @property

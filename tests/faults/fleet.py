@@ -80,6 +80,7 @@ class Fleet:
             consumer.close()
 
     def close(self) -> None:
+        self.load.abandon()
         for worker in self._workers:
             worker.kill()
         with suppress(KafkaTimeoutError):  # what cannot be sent any more is of a test that has failed

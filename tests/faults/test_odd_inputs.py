@@ -4,10 +4,13 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import psutil
 import pytest
 
+from ranker.events import Ranking
 from tests.events import bad_events, odd_lists
 from tests.faults.fleet import Fleet
 from tests.live import ITEMS, TIMEOUT, candidates, error_headers, new_id, request
@@ -75,7 +78,7 @@ def test_clock_skew(fleet: Fleet) -> None:
         sent.put("requests", json.dumps(wish).encode(), wish["event_id"], wish["user_id"].encode())
         wishes[wish["user_id"]] = wish["event_id"], moment
     for user, (event_id, moment) in wishes.items():
-        ranking, _ = live.rank_until(lambda ranking, of=event_id: ranking.request_id == of, user, created_at=moment)
+        ranking, _ = live.rank_until(partial(_follows, event_id), user, created_at=moment)
         assert ranking.created_at == moment
         for _ in range(10):
             sent.put_list(candidates(user, created_at=moment))
@@ -85,19 +88,32 @@ def test_clock_skew(fleet: Fleet) -> None:
     assert metrics['feedranker_clock_skew_events_total{topic="requests"}'] == 1
 
 
+def _follows(event_id: str, ranking: Ranking) -> bool:
+    return ranking.request_id == event_id
+
+
 def test_oversize(fleet: Fleet) -> None:
     sent, live = Sent(fleet), fleet.live
-    padded = {}
+    process = psutil.Process(fleet.worker.process.pid)
+    before, padded = process.memory_info().rss, {}
     for size in (0.85, 0.95, 1.1, 20):
         event = candidates(new_id())
         value = json.dumps(event | {"unknown": "x" * int(size * MEGABYTE)}).encode()
         place = sent.put("candidates", value, event["event_id"] if size < 0.9 else None)
         padded[place] = value
         sent.put_list(candidates(new_id()))
+    for huge in (
+        candidates(new_id(), item_ids=[f"i{n}" for n in range(MEGABYTE)], base_scores=list(range(MEGABYTE))),
+        candidates(new_id(), request="x" * 20 * MEGABYTE),
+    ):
+        padded[sent.put("candidates", value := json.dumps(huge).encode(), None)] = value
     long = [f"{item}{'.' * 100}" for item in [*ITEMS, *range(200)]]
     event = candidates(new_id(), item_ids=long, base_scores=list(range(len(long))))
     out = sent.put("candidates", json.dumps(event).encode(), None)
     sent.check("0.9, 1.1 and 20 MB in, and too much out")
+    growth = (process.memory_info().rss - before) / MEGABYTE
+    print(f"the worker grew by {growth:.0f} MB for {sum(map(len, padded.values())) / MEGABYTE:.0f} MB of inputs")
+    assert growth < 200
     for place, value in padded.items():
         if sent.inputs[place] is None:
             (letter,) = live.outputs.dead[place]

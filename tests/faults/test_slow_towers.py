@@ -25,7 +25,8 @@ def test_slower_than_the_deadline(sturdy: str, fleets: Callable[..., Fleet], tim
     before = worker.metrics()["feedranker_rebalances_total"]
     text = " ".join([SLOW] * round(times * DEADLINE / SECONDS))
     inputs: dict[Place, str | None] = {}
-    slow, quick = [], []
+    slow: list[str] = []
+    quick: list[str] = []
     for number in range(12):
         event = candidates(new_id(), **({} if number % 4 else {"request": f"{text} {number}"}))
         (quick if number % 4 else slow).append(event["event_id"])

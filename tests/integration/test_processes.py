@@ -38,7 +38,8 @@ class Pair:
             )
 
     def workers(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children()
+        children: list[psutil.Process] = psutil.Process(self.process.pid).children()
+        return children
 
     def wait_ready(self) -> None:
         """Each answers on a port of its own."""

@@ -14,6 +14,7 @@ from ranker.bundle import Bundle
 from ranker.errors import BundleError
 from ranker.store import POINTER, Store
 from ranker.towers import INPUT, OUTPUT
+from ranker.vectors import SCALES, VECTORS
 from tests.unit.tiny_towers import DIMENSION, bundle_folder, reseal
 
 
@@ -67,7 +68,7 @@ class Pickled:
         return os.mkdir, (str(self.trace),)
 
 
-@pytest.mark.parametrize("file", [layout.VECTORS, layout.SCALES])
+@pytest.mark.parametrize("file", [VECTORS, SCALES])
 def test_nothing_is_unpickled(folder: Path, file: str, tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     np.save(folder / file, np.array([Pickled(trace)], object), allow_pickle=True)

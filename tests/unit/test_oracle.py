@@ -20,10 +20,12 @@ def test_every_kind_of_outcome_is_told_apart() -> None:
     assert account.repeats == 2 + 1 + 1
     assert account.unlike == ["b", str(at[1])]
     assert account.both == [at[1]]
-    for wrong in ("missing", "unlike", "both"):
+    good = account._replace(missing=[], unlike=[], both=[], letters=4)
+    assert good.check("a row") == 4
+    for wrong in (good._replace(missing=at), good._replace(unlike=["a"]), good._replace(both=at)):
         with pytest.raises(AssertionError):
-            account._replace(**{"missing": [], "unlike": [], "both": []} | {wrong: [at[0]]}).check("a row")
-    del REPORT[-3:]
+            wrong.check("a row")
+    del REPORT[-4:]
 
 
 def test_what_is_missing_before_the_commit_is_lost() -> None:
