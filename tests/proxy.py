@@ -31,7 +31,7 @@ class Proxy:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._listener.close()
+        _close(self._listener)
         self._drop()
 
     def cut(self, seconds: float) -> None:
