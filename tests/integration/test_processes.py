@@ -43,7 +43,7 @@ class Pair:
 
     def wait_ready(self) -> None:
         """Each answers on a port of its own."""
-        deadline = time.monotonic() + TIMEOUT
+        deadline = time.monotonic() + 2 * TIMEOUT
         while not all(self._ready(self.settings.monitoring_port + number) for number in range(2)):
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < deadline, self.log.read_text()
