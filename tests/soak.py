@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -148,13 +148,16 @@ class Soak:
                 value = b'{"number": %d}' % number
             self._publisher.send(number % DISTINCT, user(number % DISTINCT), value)
 
-    def capacity(self) -> float:
-        """Lists a second of both workers, with a backlog."""
+    def wait(self) -> None:
+        """For the first outcome."""
         self.publish(1)
         while not self.account.seen:
             self.account.read(0.5)
             if self._command.poll() is not None:
                 raise SystemExit(f"the workers did not start, see {self._log.name}")
+
+    def capacity(self) -> float:
+        """Lists a second of both workers, with a backlog."""
         self.publish(BURST)
         began = time.monotonic()
         while len(self.account.seen) < self.sent:
@@ -180,8 +183,9 @@ class Soak:
                     f"{now / 60:5.1f} min  {what:<28} {self.sent:>9,} sent  {behind:>7,} to come  {memory[-1][1]:.0f} MB",
                     flush=True,
                 )
-        self._publisher.flush()
         deadline = time.monotonic() + PATIENCE
+        with suppress(RuntimeError):  # what the broker has not confirmed by then is missing below
+            self._publisher.flush()
         while len(self.account.seen) < self.sent and time.monotonic() < deadline:
             self.account.read(0.5)
         self.account.read(3)
@@ -241,9 +245,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="ctrlrec-soak-") as name, broker(Path(name)) as (server, bootstrap):
         soak = Soak(arguments.bundle, Path(name), server, bootstrap)
         try:
-            capacity = soak.capacity()
-            print(f"capacity {capacity:,.0f} lists/s")
-            figures = soak.run(arguments.minutes, arguments.rate or capacity / 2)
+            soak.wait()
+            rate = arguments.rate or soak.capacity() / 2
+            print(f"{rate:,.0f} lists/s")
+            figures = soak.run(arguments.minutes, rate)
         finally:
             status = soak.close()
     print(*figures.lines(), f"the workers ended with {status}", sep="\n")
