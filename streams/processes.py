@@ -108,4 +108,6 @@ def _stop(slots: list[Slot], settings: Settings) -> int:
     for worker in running:
         if worker.process.poll() is None:
             worker.kill()
-    return EXIT_FAILURE if any(worker.process.returncode for worker in running) else 0
+    # One that was still starting ends by the signal itself, with nothing in hand.
+    well = {0, -signal.SIGTERM}
+    return 0 if all(worker.process.returncode in well for worker in running) else EXIT_FAILURE
