@@ -106,7 +106,8 @@ def test_oversize(fleet: Fleet) -> None:
         candidates(new_id(), item_ids=[f"i{n}" for n in range(MEGABYTE)], base_scores=list(range(MEGABYTE))),
         candidates(new_id(), request="x" * 20 * MEGABYTE),
     ):
-        padded[sent.put("candidates", value := json.dumps(huge).encode(), None)] = value
+        value = json.dumps(huge).encode()
+        padded[sent.put("candidates", value, None)] = value
     long = [f"{item}{'.' * 100}" for item in [*ITEMS, *range(200)]]
     event = candidates(new_id(), item_ids=long, base_scores=list(range(len(long))))
     out = sent.put("candidates", json.dumps(event).encode(), None)
