@@ -1,6 +1,6 @@
 # Two commands to begin with: make demo, make test.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up bundle test lint type bench pictures schemas lock clean
+.PHONY: help setup demo up bundle test test-faults soak lint type bench pictures schemas lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -9,7 +9,7 @@ UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 TORCH := $(if $(PIP_FIND_LINKS),UV_FIND_LINKS="$(PIP_FIND_LINKS)",UV_TORCH_BACKEND=cpu)
 
 help: ## show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/dev ## make the environment in .venv, with everything for development
 demo: bundle ## train towers, start a broker and a worker, and steer real feeds
@@ -19,6 +19,10 @@ up: bundle ## the demo, and then stay up for your own requests (ctrlrec ask)
 bundle: var/bundle/manifest.json ## train and export a bundle of MovieLens, unless there is one
 test: .venv/dev ## unit, property, integration and fault tests
 	@$(BIN)/python -m pytest $(PYTEST)
+test-faults: .venv/dev ## the fault tests alone, with what became of every input (KILLS=20 for the long version)
+	@KILLS=$(or $(KILLS),2) $(BIN)/python -m pytest -m faults $(PYTEST)
+soak: .venv/dev bundle ## a quarter of an hour of load and kills (MINUTES=15)
+	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),15)
 lint: .venv/dev ## style
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 type: .venv/dev ## types

@@ -13,7 +13,7 @@ from monitoring.define import Definitions
 from monitoring.runs import OUTCOMES, STAGES, CandidateRun
 
 TOPICS = ("requests", "candidates", "items")
-REASONS = ("malformed", "schema", "too_large", "deadline", "model", "bug")
+REASONS = ("malformed", "schema", "too_large", "rate", "deadline", "model", "bug")
 OPS = ("set", "clear")
 SWAPS = ("taken", "refused")
 TOWERS = ("request", "item")

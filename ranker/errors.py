@@ -36,7 +36,7 @@ class BrokerError(CtrlrecError):
 class BadEvent(CtrlrecError):
     """One event cannot be processed, now or ever. `reason` is one of `REASONS`, the closed set used as a label."""
 
-    REASONS = ("malformed", "schema", "too_large", "deadline", "model", "bug")
+    REASONS = ("malformed", "schema", "too_large", "rate", "deadline", "model", "bug")
 
     def __init__(self, reason: str, message: str) -> None:
         assert reason in self.REASONS, reason

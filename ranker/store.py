@@ -22,6 +22,8 @@ from ranker.errors import BundleError
 POINTER = "active.json"
 REMEMBERED = 10
 """Activations that can be rolled back."""
+INCOMING, ABANDONED = ".incoming-", 3600.0
+"""Name of what is being copied or removed, and the seconds after which it is nobody's."""
 
 Version = Annotated[str, Meta(pattern="^[0-9a-f]{12}$")]
 """Nothing that could lead out of the store."""
@@ -99,7 +101,8 @@ class Store:
         Raises BundleError if the bundle is not whole: the store is then as it was.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".incoming-", dir=self.folder))
+        self._sweep()
+        scratch = Path(tempfile.mkdtemp(prefix=INCOMING, dir=self.folder))
         try:
             copy = scratch / "bundle"
             manifest = read_manifest(folder)
@@ -108,9 +111,13 @@ class Store:
             if not there.exists() or faults(there):
                 shutil.copytree(folder, copy)
                 _refuse(damage(copy, manifest))
+                # On the disk before it has its name: a pointer to it must not outlive it.
+                for path in (*copy.iterdir(), copy):
+                    _sync(path)
                 if there.exists():
                     there.rename(scratch / "damaged")
                 copy.rename(there)
+                _sync(self.folder)
         except OSError as error:
             raise BundleError(f"{folder} cannot be copied to {self.folder}: {error}") from error
         finally:
@@ -135,6 +142,29 @@ class Store:
         self.check(pointer.before[0])
         return self._point(Pointer(pointer.before[0], pointer.before[1:], time()))
 
+    def prune(self, keep: int) -> list[str]:
+        """Remove versions, all but the active one and the `keep` that were served before it; those removed.
+
+        Raises BundleError, and removes nothing, where it cannot be told which is served.
+        """
+        pointer = self.pointer()
+        kept = {pointer.active, *pointer.before[:keep]}
+        self._point(Pointer(pointer.active, pointer.before[:keep], pointer.since))
+        removed = [held.version for held in self.held() if held.version not in kept]
+        for version in removed:
+            # Renamed first: whoever looks meanwhile sees all of a version or nothing.
+            doomed = Path(tempfile.mkdtemp(prefix=INCOMING, dir=self.folder))
+            self.folder_of(version).rename(doomed / "removed")
+            shutil.rmtree(doomed, ignore_errors=True)
+        self._sweep()
+        return removed
+
+    def _sweep(self) -> None:
+        """Remove what was left behind by whoever was killed, long enough ago to be no one's work."""
+        for path in self.folder.glob(INCOMING + "*"):
+            if time() - path.stat().st_mtime > ABANDONED:
+                shutil.rmtree(path, ignore_errors=True)
+
     def _point(self, pointer: Pointer) -> Pointer:
         """Replace the pointer in one step, after which it is on the disk."""
         handle, name = tempfile.mkstemp(prefix=".pointer-", dir=self.folder)
@@ -145,6 +175,7 @@ class Store:
                 os.fsync(handle)
             Path(name).chmod(0o644)
             Path(name).replace(self.folder / POINTER)
+            _sync(self.folder)
         except OSError as error:
             Path(name).unlink(missing_ok=True)
             raise BundleError(f"{self.folder / POINTER} cannot be written: {error.strerror}") from error
@@ -175,6 +206,15 @@ def _manifest(folder: Path) -> Manifest | None:
         return read_manifest(folder)
     except BundleError:
         return None
+
+
+def _sync(path: Path) -> None:
+    """Have the disk hold what was written, in a file or of a directory's names."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def is_bundle(folder: Path) -> bool:

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from time import perf_counter, time
+from time import monotonic, perf_counter, time
 from typing import Any, NamedTuple
 
 from monitoring.metrics import Metrics
@@ -17,6 +17,7 @@ from ranker.embed import RequestEmbedder
 from ranker.errors import BadEvent
 from ranker.events import CandidateList, ControlRequest, Degraded, ItemVector, Ranking
 from ranker.rank import TOGETHER, Asked, Model, Steering, rank_run
+from streams.budgets import Budgets
 from streams.deadletters import dead_letter, headers_size
 from streams.outbox import Output
 from streams.sampling import Sampler
@@ -57,6 +58,8 @@ class Agents:
     ) -> None:
         self._settings, self._controls = settings, controls
         self._towers, self._metrics = towers, metrics
+        self._lists = Budgets(settings.user_list_rate, "CTRLREC_USER_LIST_RATE")
+        self._requests = Budgets(settings.user_request_rate, "CTRLREC_USER_REQUEST_RATE")
         self.exchange(model, embedder)
         self._rankings, self._controls_topic = settings.topic("rankings"), settings.topic("controls")
         self._vectors, self._dead_letters = settings.topic("vectors"), settings.topic("dead-letters")
@@ -97,13 +100,15 @@ class Agents:
         notes.start()
         for place, record in enumerate(records):
             try:
-                lists[place] = decode_candidates(self._checked(record))
+                lists[place] = decode_candidates(self._checked(record, self._lists))
             except Exception as error:  # noqa: BLE001  see the module's docstring
                 failed(place, error)
         notes.lap("decode", len(lists))
+        # One deadline for all of them: a tower that hangs must not hold up the lists behind once for each.
+        until = monotonic() + self._settings.embed_timeout
         for place, candidates in lists.items():
             try:
-                asked[place] = Asked(candidates, *await self._steering(candidates, serving, controls, notes))
+                asked[place] = Asked(candidates, *await self._steering(candidates, serving, controls, notes, until))
             except Exception as error:  # noqa: BLE001
                 failed(place, error)
         answers = self._ranked(list(asked.values()), serving, notes)
@@ -112,7 +117,7 @@ class Agents:
             try:
                 if isinstance(answer, Exception):
                     raise answer
-                outputs[place] = Output(self._rankings, partition, records[place].key, encode(answer))
+                outputs[place] = Output(self._rankings, partition, records[place].key, self._encoded(answer))
                 encoded.append((one, answer))
             except Exception as error:  # noqa: BLE001
                 failed(place, error)
@@ -135,16 +140,31 @@ class Agents:
                 return [error]
             return [answer for one in run for answer in self._ranked([one], serving, notes)]
 
+    def _encoded(self, ranking: Ranking) -> bytes:
+        """A broker refuses for ever what is too large for it, and all behind it would wait."""
+        value = encode(ranking)
+        if len(value) > (most := self._settings.max_ranking_bytes):
+            raise BadEvent("too_large", f"its ranking has {len(value)} bytes; at most {most} are sent")
+        return value
+
     async def _steering(
-        self, candidates: CandidateList, serving: Serving, controls: Mapping[str, Steering], notes: CandidateRun
+        self,
+        candidates: CandidateList,
+        serving: Serving,
+        controls: Mapping[str, Steering],
+        notes: CandidateRun,
+        until: float,
     ) -> tuple[Steering | None, Degraded]:
-        """What steers this list: its own request, or else the user's standing one."""
+        """What steers this list: its own request, embedded by `until`, or else the user's standing one."""
         if candidates.request is None:
             return controls.get(candidates.user_id), "no_control"
         vector = serving.embedder.cached(candidates.request, candidates.context)
         if vector is None:
             try:
-                vector = await self._off_loop(serving.embedder.quantized, candidates.request, candidates.context)
+                seconds = max(0.0, until - monotonic())
+                vector = await self._off_loop(
+                    seconds, serving.embedder.quantized, candidates.request, candidates.context
+                )
             except TimeoutError:
                 return None, "deadline"
             finally:
@@ -162,7 +182,7 @@ class Agents:
         for record in run.value:
             serving = self.serving
             try:
-                request = decode_request(self._checked(record))
+                request = decode_request(self._checked(record, self._requests))
                 control = None if request.op == "clear" else await self._in_time(serving.embedder.control, request)
             except Exception as error:  # noqa: BLE001
                 outputs.append(self._dead(record, error, serving))
@@ -204,19 +224,21 @@ class Agents:
     async def _in_time(self, function: Callable[..., Any], *arguments: Any) -> Any:
         start = perf_counter()
         try:
-            return await self._off_loop(function, *arguments)
+            return await self._off_loop(self._settings.embed_timeout, function, *arguments)
         except TimeoutError as error:
             raise BadEvent("deadline", f"the tower took longer than {self._settings.embed_timeout} s") from error
         finally:
             self._metrics.stage("embed", perf_counter() - start)
 
-    async def _off_loop(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Run a tower away from the event loop. Raises TimeoutError when it takes longer than the deadline."""
+    async def _off_loop(self, seconds: float, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Run a tower away from the event loop. Raises TimeoutError when it takes longer."""
         call = asyncio.get_running_loop().run_in_executor(self._towers, function, *arguments)
-        return await asyncio.wait_for(call, self._settings.embed_timeout)
+        return await asyncio.wait_for(call, seconds)
 
-    def _checked(self, record: Record) -> bytes | None:
+    def _checked(self, record: Record, budgets: Budgets | None = None) -> bytes | None:
         """The record's value. Its key and headers count too: they may be sent on."""
+        if budgets:
+            budgets.take(record.key, record.timestamp)
         size = len(record.value or b"") + len(record.key or b"")
         if record.headers:
             size += headers_size(record)

@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable
-from time import perf_counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from time import monotonic, perf_counter
 from typing import Any
 
 import faust
@@ -14,10 +15,9 @@ from streams.kafka import faust_credentials
 from streams.outbox import Outbox
 from streams.settings import Settings
 from streams.transport import Run, RunTransport
+from streams.watchdog import EXIT_FAILURE
 
 log = logging.getLogger(__name__)
-
-EXIT_FAILURE = 70
 
 Handler = Callable[[Run], Awaitable[Handled | None]]
 """None for a run that is somebody else's by now."""
@@ -28,6 +28,8 @@ class App(faust.App):
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self._in_hand: dict[str, float] = {}
+        """Agent → since when it handles its present run."""
         super().__init__(
             settings.group,
             broker=[f"kafka://{server.strip()}" for server in settings.kafka_bootstrap.split(",")],
@@ -53,6 +55,19 @@ class App(faust.App):
 
     def _new_transport(self) -> RunTransport:
         return RunTransport(self.conf.broker_consumer, self, loop=self.loop)
+
+    def held_for(self) -> float:
+        """Seconds that the run is in hand which has been so for longest. Safe to call from another thread."""
+        return monotonic() - min(list(self._in_hand.values()), default=monotonic())
+
+    @contextmanager
+    def in_hand(self, name: str) -> Iterator[None]:
+        """The agent handles a run."""
+        self._in_hand[name] = monotonic()
+        try:
+            yield
+        finally:
+            del self._in_hand[name]
 
     def _create_directories(self) -> None:
         """Faust would make a folder for tables, and there are none."""
@@ -81,7 +96,8 @@ def serve(app: App, topic: str, name: str, handle: Handler, outbox: Outbox, *, s
         async for event in stream.noack().events():
             await window.acquire()
             run: Run = event.message
-            handled = await handle(run)
+            with app.in_hand(name):
+                handled = await handle(run)
             if handled is None:
                 window.release()
                 continue

@@ -8,9 +8,9 @@ import ipaddress
 import os
 import re
 import secrets
+import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -18,20 +18,10 @@ from types import TracebackType
 from typing import IO, Self
 
 from ranker.errors import BrokerError
+from streams.launch import with_parent
 from streams.probe import Link
 
 READY_TIMEOUT, STOP_TIMEOUT, ATTEMPTS = 15.0, 5.0, 5
-
-# Replaces itself with the broker after asking Linux to kill it when the starting thread ends, however that comes about
-# (1 is PR_SET_PDEATHSIG). A program of its own rather than a preexec_fn, which may deadlock in a process with threads.
-_LAUNCH = """
-import os, sys
-if sys.platform == "linux":
-    import ctypes
-    ctypes.CDLL(None).prctl(1, 9)
-if os.getppid() == int(sys.argv[1]):
-    os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 class EmbeddedBroker:
@@ -43,15 +33,18 @@ class EmbeddedBroker:
     On Linux it also ends with the thread that started it, so start it from one that lives as long.
     """
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """`port` 0 takes a free one. Raises BrokerError unless `host` is an IPv4 loopback address."""
+    def __init__(self, host: str = "127.0.0.1", port: int = 0, *, advertised: str | None = None) -> None:
+        """`port` 0 takes a free one; `advertised`, host:port, is where clients are told to connect to instead.
+
+        Raises BrokerError unless `host` is an IPv4 loopback address.
+        """
         try:
             loopback = ipaddress.IPv4Address(host).is_loopback
         except ValueError:
             loopback = False
         if not loopback:
             raise BrokerError(f"the embedded broker has no encryption and no logins: on 127.0.0.1, never on {host}")
-        self._host, self._wanted = host, port
+        self._host, self._wanted, self._advertised = host, port, advertised
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
         self.port = port
@@ -59,7 +52,7 @@ class EmbeddedBroker:
     @property
     def bootstrap(self) -> str:
         """host:port, for CTRLREC_KAFKA_BOOTSTRAP."""
-        return f"{self._host}:{self.port}"
+        return self._advertised or f"{self._host}:{self.port}"
 
     @property
     def pid(self) -> int | None:
@@ -112,13 +105,13 @@ class EmbeddedBroker:
         self.stop()
 
     def _launch(self, binary: Path, cluster: str) -> None:
-        address = f"tcp://{self.bootstrap}"
+        address, told = f"tcp://{self._host}:{self.port}", f"tcp://{self.bootstrap}"
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed by stop()
         self._process = subprocess.Popen(
             [
-                *(sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid())),
+                *with_parent(signal.SIGKILL),
                 *(str(binary), "broker", "--silent", "--cluster-id", cluster, "--storage-engine", "memory://tansu/"),
-                *("--listener-url", address, "--advertised-listener-url", address),
+                *("--listener-url", address, "--advertised-listener-url", told),
             ],
             stdin=subprocess.DEVNULL,
             process_group=0,  # Ctrl-C is for whoever started it, who may have something to finish before it goes

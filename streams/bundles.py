@@ -104,6 +104,30 @@ def rollback(store: StoreDir = STORE, as_json: AsJson = False) -> None:
     _tell(Store(store).rollback(), as_json)
 
 
+@app.command()
+def prune(
+    keep: Annotated[int, typer.Option(min=0, help="How many of those served before the active one stay.")] = 3,
+    store: StoreDir = STORE,
+    as_json: AsJson = False,
+) -> None:
+    """Remove versions that are not served: all but the active one and those that `rollback` could still go back to.
+
+    A version that was added and never activated goes, too. First see that all workers serve the active one (the metric
+    feedranker_bundle_info): one that refused it still serves a version before.
+
+    Example: ctrlrec bundle prune --keep 2
+    """
+    import msgspec
+
+    from ranker.store import Store
+
+    removed = Store(store).prune(keep)
+    if as_json:
+        typer.echo(msgspec.json.encode(removed))
+    else:
+        typer.echo(f"removed {', '.join(removed)}" if removed else "nothing to remove")
+
+
 def _tell(pointer: "Pointer", as_json: bool) -> None:
     import msgspec
 

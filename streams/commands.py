@@ -60,21 +60,40 @@ def topics() -> None:
 
 
 @app.command()
-def worker() -> None:
+def worker(
+    processes: Annotated[
+        int, typer.Option(min=1, max=256, help="Workers on this machine; one that ends is started again.")
+    ] = 1,
+) -> None:
     """Serve: embed requests, index items, rank candidate lists, until SIGTERM or Ctrl-C.
 
     Settings come from the environment (CTRLREC_KAFKA_BOOTSTRAP, CTRLREC_BUNDLE, CTRLREC_WEIGHT, ...; a wrong one is named).
-    Topics must exist: `ctrlrec topics` makes them. Start as many workers as there are partitions, at most.
+    Topics must exist: `ctrlrec topics` makes them. Start as many workers as there are partitions, at most, here or on
+    other machines. With --processes, that of number n has its metrics on port CTRLREC_MONITORING_PORT + n.
+
+    Exit status: 0 stopped, 2 refused to start (the message says why), 70 gave up for a supervisor to start it again.
+
+    Example: ctrlrec worker --processes 4
     """
     import logging
 
+    from streams.seldom import Seldom
     from streams.settings import Settings
-    from streams.worker import run_worker
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s [%(process)d] %(levelname)s %(name)s %(message)s")
     for chatty in ("faust", "mode", "aiokafka"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    run_worker(Settings.from_environment())
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(Seldom("aiokafka"))
+    settings = Settings.from_environment()
+    if processes > 1:
+        from streams.processes import run_processes
+
+        raise typer.Exit(run_processes(settings, processes))
+
+    from streams.worker import run_worker
+
+    run_worker(settings)
 
 
 @app.command()

@@ -97,7 +97,7 @@ def what_failed(error: OSError, *, encrypted: bool) -> str:
         case ssl.SSLCertVerificationError():
             return f"has a certificate that is not trusted: {error.verify_message.rstrip('.')}"
         case ssl.SSLError():
-            return f"does not speak TLS as expected: {error.reason or error}"
+            return f"does not speak TLS as expected ({error.reason or error}); is it a plaintext port?"
         case socket.gaierror():
             return "is not a known host name"
         case ConnectionRefusedError():

@@ -58,10 +58,22 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     records are asked for, and the more often an idle worker asks."""
     max_event_bytes: Annotated[int, Meta(ge=1024)] = 900_000
     """A larger event is a dead letter before it is parsed."""
+    max_ranking_bytes: Annotated[int, Meta(ge=1024)] = 1_000_000
+    """A list whose ranking would be larger is a dead letter; brokers must take so much (message.max.bytes)."""
+    user_list_rate: Annotated[float, Meta(ge=0)] = 200.0
+    """Candidate lists of one user (their records' key) a second, ten seconds' worth at once; what goes beyond is a dead
+    letter of class `rate`. 0 for no limit."""
+    user_request_rate: Annotated[float, Meta(ge=0)] = 5.0
+    """The same of control requests."""
     session_timeout: Annotated[float, Meta(gt=0)] = 10.0
     rebalance_timeout: Annotated[float, Meta(gt=0)] = 12.0
     heartbeat_interval: Annotated[float, Meta(gt=0)] = 3.0
     commit_interval: Annotated[float, Meta(gt=0)] = 1.0
+    stall_timeout: Annotated[float, Meta(gt=0)] = 60.0
+    """Seconds that the event loop may stand still, or a run be in hand beyond what its tower calls may take, before the
+    worker ends with 70 for its supervisor to start another."""
+    drain_timeout: Annotated[float, Meta(gt=0)] = 25.0
+    """Seconds after SIGTERM in which what is in hand may be finished; what is not comes again elsewhere."""
 
     monitoring_host: str = "127.0.0.1"
     monitoring_port: Annotated[int, Meta(ge=0, le=65_535)] = 9_108

@@ -8,9 +8,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 import msgspec
 
@@ -21,14 +22,20 @@ READY_TIMEOUT, STOP_TIMEOUT = 60.0, 30.0
 
 
 class WorkerProcess:
-    """`ctrlrec worker`, from `start` to `stop` or for as long as the context lasts; its log goes to `log`."""
+    """`ctrlrec worker`, from `start` to `stop` or for as long as the context lasts; its log goes to `log`, or to
+    where this process' goes."""
 
-    def __init__(self, settings: Settings, log: Path, *, wrap: tuple[str, ...] = ()) -> None:
+    def __init__(self, settings: Settings, log: Path | None, *, wrap: tuple[str, ...] = ()) -> None:
         """`wrap` goes before the command, such as ("taskset", "-c", "0"). Monitoring port 0 takes a free one."""
         port = settings.monitoring_port or _free_port(settings.monitoring_host)
         self.settings = msgspec.structs.replace(settings, monitoring_port=port)
-        self.log, self._wrap = log, wrap
+        self._log, self._wrap = log, wrap
         self.process: subprocess.Popen[bytes]
+
+    @property
+    def log(self) -> Path:
+        assert self._log is not None  # noqa: S101  nobody looks for what goes elsewhere
+        return self._log
 
     @property
     def monitoring(self) -> str:
@@ -36,16 +43,21 @@ class WorkerProcess:
 
     def start(self) -> None:
         """Return at once; `wait_ready` waits."""
-        self.log.parent.mkdir(parents=True, exist_ok=True)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CTRLREC_")}
-        with self.log.open("ab") as log:
+        with self._opened() as log:
             self.process = subprocess.Popen(
                 [*self._wrap, sys.executable, "-m", "streams.cli", "worker"],
                 env=inherited | self.settings.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
-                stderr=subprocess.STDOUT,
+                stderr=subprocess.STDOUT if log else None,
             )
+
+    def _opened(self) -> AbstractContextManager[IO[bytes] | None]:
+        if self._log is None:
+            return nullcontext()
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        return self._log.open("ab")
 
     def wait_ready(self, timeout: float = READY_TIMEOUT) -> None:
         """Wait for /readyz. Raises BrokerError with the log's last line if the worker ends, or takes too long."""

@@ -99,11 +99,13 @@ def _partitions(admin: Any, settings: Settings) -> dict[str, int]:
 
 
 def _create(admin: Any, settings: Settings, missing: list[str]) -> None:
+    # With the brokers' default of 1, a write would be acknowledged that a single broker's loss undoes.
+    durability = {"min.insync.replicas": str(settings.replication - 1)} if settings.replication > 2 else {}
     wanted = {
         settings.topic(name): {
             "num_partitions": settings.partitions,
             "replication_factor": settings.replication,
-            "configs": TOPICS[name],
+            "configs": TOPICS[name] | durability,
         }
         for name in missing
     }

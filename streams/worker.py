@@ -23,7 +23,7 @@ from ranker import __version__
 from ranker.embed import RequestEmbedder
 from ranker.errors import ConfigError
 from streams.agents import Agents, Handled
-from streams.app import EXIT_FAILURE, App, serve
+from streams.app import App, serve
 from streams.canaries import Canaries
 from streams.compacted import CompactedTopic
 from streams.kafka import aiokafka_connection, check_reachable
@@ -33,6 +33,7 @@ from streams.swap import Opened, Swaps, open_bundle
 from streams.topics import check_topics
 from streams.transport import Run
 from streams.views import Controls, LateItems
+from streams.watchdog import EXIT_FAILURE, Limit, watch
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +90,7 @@ class Worker:
         self._app = self._make_app()
         self._candidates = settings.topic("candidates")
         self._rebalance_began = monotonic()
+        self._stopping_since: float | None = None
 
     def _make_app(self) -> App:
         settings, agents, outbox = self._settings, self._agents, self._outbox
@@ -104,8 +106,13 @@ class Worker:
     async def run(self) -> None:
         """Serve until a signal comes."""
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
+
+        def drain() -> None:
+            self._stopping_since = self._stopping_since or monotonic()
+            stop.set()
+
         for sign in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(sign, stop.set)
+            loop.add_signal_handler(sign, drain)
         async with AsyncExitStack() as stack:
             stack.callback(self._towers.shutdown, cancel_futures=True)
             host, port = self._settings.monitoring_host, self._settings.monitoring_port
@@ -121,6 +128,8 @@ class Worker:
             stack.push_async_callback(self._app.stop)
             broker = self._settings.kafka_bootstrap
             log.info("bundle %s, broker %s, metrics on %s", self._agents.serving.model.bundle, broker, server.url)
+            self._health.beat()
+            watch(self._limits())
             await self._app.wait_first(
                 stop.wait(),
                 self._control_topic.follow(),
@@ -136,6 +145,22 @@ class Worker:
                 os._exit(EXIT_FAILURE)
             self._health.set("not_draining", False)
             log.info("stopping")
+
+    def _limits(self) -> list[Limit]:
+        settings = self._settings
+        in_hand = settings.stall_timeout + settings.run_length * settings.embed_timeout
+        return [
+            Limit("the event loop stood still", self._silent_for, settings.stall_timeout),
+            Limit("a run was in hand", self._app.held_for, in_hand),
+            Limit("stopping went on", self._stopping_for, settings.drain_timeout),
+        ]
+
+    def _silent_for(self) -> float:
+        """Nothing beats any more while the worker stops."""
+        return 0.0 if self._stopping_since else self._health.silent_for()
+
+    def _stopping_for(self) -> float:
+        return monotonic() - self._stopping_since if self._stopping_since else 0.0
 
     async def _rank_feed(self, run: Run) -> Handled | None:
         """Wait for the controls; None if the partition went to another worker meanwhile, which will rank the run."""

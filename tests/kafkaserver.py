@@ -1,97 +1,113 @@
-"""Apache Kafka for tests: one node on loopback, in a folder of its own."""
+"""Apache Kafka for tests: one node on loopback, or several, in folders of their own."""
 
 import os
 import socket
 import subprocess
 import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, NamedTuple, Self
 
 from streams.probe import API_VERSIONS, Link
 
-READY_TIMEOUT, STOP_TIMEOUT = 60.0, 20.0
+READY_TIMEOUT, STOP_TIMEOUT = 180.0, 20.0
 LOGINS = """\
-sasl.enabled.mechanisms=PLAIN
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
 sasl.mechanism.inter.broker.protocol=PLAIN
-listener.name.client.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
-username="broker" password="broker" user_broker="broker\""""
+listener.name.client.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.client.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required"""
+CLUSTER = "Y3RybHJlYy10ZXN0cy0wMA"
+
+
+class Place(NamedTuple):
+    """A node among others, and all their controllers' ports."""
+
+    number: int
+    port: int
+    controllers: Sequence[int]
+
+    @property
+    def controller(self) -> int:
+        return self.controllers[self.number - 1]
 
 
 class KafkaServer:
-    """Runs for as long as the context lasts. `home` is an unpacked Apache Kafka 4; Java 17 must be on the path.
+    """One node, for as long as the context lasts. `home` is an unpacked Apache Kafka 4; Java 17 must be on the path.
 
-    Given `users` and their passwords, clients must log in (SASL, PLAIN, unencrypted).
+    Given `users` and their passwords, clients must log in (PLAIN or SCRAM-SHA-512). Given `tls`, PEM files of
+    a key with its chain and of the authority, they must speak TLS. `host` is the name of this machine that clients are told.
     """
 
-    def __init__(self, home: Path, folder: Path, users: dict[str, str] | None = None) -> None:
-        self._home, self._folder, self._users = home, folder, users
-        self._port, self._controller = _free_ports(2)
+    def __init__(
+        self,
+        home: Path,
+        folder: Path,
+        users: Mapping[str, str] | None = None,
+        *,
+        tls: tuple[Path, Path] | None = None,
+        host: str = "127.0.0.1",
+        place: Place | None = None,
+        settings: Mapping[str, object] | None = None,
+    ) -> None:
+        if place is None:
+            port, controller = free_ports(2)
+            place = Place(1, port, [controller])
+        self._home, self._folder, self._users, self._tls = home, folder, users or {}, tls
+        self._place, self._settings, self._host = place, settings or {}, host
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
 
     @property
     def bootstrap(self) -> str:
-        return f"127.0.0.1:{self._port}"
+        return f"{self._host}:{self.port}"
+
+    @property
+    def port(self) -> int:
+        return self._place.port
+
+    @property
+    def number(self) -> int:
+        return self._place.number
 
     def __enter__(self) -> Self:
+        self.launch()
+        self.wait_ready()
+        return self
+
+    def launch(self) -> None:
+        """Start it, the first time in an empty folder; `wait_ready` waits."""
         properties = self._folder / "server.properties"
-        logins = (
-            "" if self._users is None else LOGINS + "".join(f' user_{u}="{p}"' for u, p in self._users.items()) + ";"
-        )
-        properties.write_text(
-            f"""\
-process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{self._controller}
-controller.listener.names=CONTROLLER
-listeners=CLIENT://127.0.0.1:{self._port},CONTROLLER://127.0.0.1:{self._controller}
-advertised.listeners=CLIENT://127.0.0.1:{self._port}
-listener.security.protocol.map=CLIENT:{"SASL_PLAINTEXT" if self._users else "PLAINTEXT"},CONTROLLER:PLAINTEXT
-inter.broker.listener.name=CLIENT
-log.dirs={self._folder / "data"}
-offsets.topic.num.partitions=4
-offsets.topic.replication.factor=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-group.initial.rebalance.delay.ms=0
-auto.create.topics.enable=false
-{logins}
-"""
-        )
-        environment = os.environ | {
-            "KAFKA_HEAP_OPTS": "-Xmx256m -Xms256m",
-            "LOG_DIR": str(self._folder / "logs"),
-            "KAFKA_JVM_PERFORMANCE_OPTS": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
-        }
-        subprocess.run(
-            [self._home / "bin/kafka-storage.sh", "format", "-t", "Y3RybHJlYy10ZXN0cy0wMA", "-c", properties],
-            env=environment,
-            check=True,
-            capture_output=True,
-            timeout=READY_TIMEOUT,
-        )
-        self._log = (self._folder / "server.log").open("wb")
+        if not properties.exists():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            properties.write_text(self._properties())
+            self._format(properties)
+        self._log = (self._folder / "server.log").open("ab")
         self._process = subprocess.Popen(
             [self._home / "bin/kafka-server-start.sh", properties],
-            env=environment,
+            env=self._environment(),
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,
         )
+
+    def wait_ready(self) -> None:
+        """Raises RuntimeError with the end of its log."""
         deadline = time.monotonic() + READY_TIMEOUT
-        while True:
-            try:
-                with Link("127.0.0.1", self._port, None, timeout=1.0) as link:
-                    link.ask(API_VERSIONS, 0)
-            except OSError:
-                if time.monotonic() > deadline or self._process.poll() is not None:
-                    self.stop()
-                    tail = (self._folder / "server.log").read_text(errors="replace")[-2000:]
-                    raise RuntimeError(f"Apache Kafka did not start:\n{tail}") from None
-                time.sleep(0.1)
-            else:
-                return self
+        while not self._answers():
+            if time.monotonic() > deadline or self._process is None or self._process.poll() is not None:
+                self.stop()
+                tail = (self._folder / "server.log").read_text(errors="replace")[-2000:]
+                raise RuntimeError(f"Apache Kafka did not start:\n{tail}")
+            time.sleep(0.1)
+
+    def kill(self) -> None:
+        """kill -9. `launch` brings it back, with what it had written."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        self.stop()
 
     def stop(self) -> None:
         process, self._process = self._process, None
@@ -110,8 +126,114 @@ auto.create.topics.enable=false
     ) -> None:
         self.stop()
 
+    def _answers(self) -> bool:
+        if self._tls:
+            # A TLS handshake would need the authority; that it listens is what it does last.
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1.0).close()
+            except OSError:
+                return False
+            return True
+        try:
+            with Link("127.0.0.1", self.port, None, timeout=1.0) as link:
+                link.ask(API_VERSIONS, 0)
+        except OSError:
+            return False
+        return True
 
-def _free_ports(count: int) -> list[int]:
+    def _properties(self) -> str:
+        place = self._place
+        copies = min(3, len(place.controllers))
+        lines: dict[str, object] = {
+            "process.roles": "broker,controller",
+            "node.id": place.number,
+            "controller.quorum.voters": ",".join(f"{n}@127.0.0.1:{p}" for n, p in enumerate(place.controllers, 1)),
+            "controller.listener.names": "CONTROLLER",
+            "listeners": f"CLIENT://127.0.0.1:{place.port},CONTROLLER://127.0.0.1:{place.controller}",
+            "advertised.listeners": f"CLIENT://{self.bootstrap}",
+            "listener.security.protocol.map": f"CLIENT:{self._protocol()},CONTROLLER:PLAINTEXT",
+            "inter.broker.listener.name": "CLIENT",
+            "log.dirs": self._folder / "data",
+            "offsets.topic.num.partitions": 4,
+            "offsets.topic.replication.factor": copies,
+            "transaction.state.log.replication.factor": copies,
+            "transaction.state.log.min.isr": 1,
+            "group.initial.rebalance.delay.ms": 0,
+            "auto.create.topics.enable": "false",
+        }
+        for store, file in zip(("keystore", "truststore"), self._tls or (), strict=False):
+            lines |= {f"ssl.{store}.type": "PEM", f"ssl.{store}.location": file}
+        text = "\n".join(f"{name}={value}" for name, value in (lines | dict(self._settings)).items())
+        if self._users:
+            users = {"broker": "broker"} | dict(self._users)
+            known = "".join(f' user_{user}="{password}"' for user, password in users.items())
+            text += f'\n{LOGINS} username="broker" password="broker"{known};'
+        return text + "\n"
+
+    def _protocol(self) -> str:
+        return ("SASL_" if self._users else "") + ("SSL" if self._tls else "PLAINTEXT")
+
+    def _format(self, properties: Path) -> None:
+        scram = [f"SCRAM-SHA-512=[name={user},password={password}]" for user, password in self._users.items()]
+        subprocess.run(
+            [
+                *(self._home / "bin/kafka-storage.sh", "format", "-t", CLUSTER, "-c", properties),
+                *(argument for each in scram for argument in ("--add-scram", each)),
+            ],
+            env=self._environment(),
+            check=True,
+            capture_output=True,
+            timeout=READY_TIMEOUT,
+        )
+
+    def _environment(self) -> dict[str, str]:
+        return os.environ | {
+            "KAFKA_HEAP_OPTS": "-Xmx256m -Xms256m",
+            "LOG_DIR": str(self._folder / "logs"),
+            "KAFKA_JVM_PERFORMANCE_OPTS": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+        }
+
+
+class KafkaCluster:
+    """Three nodes, all copies of everything; a write needs two of them. For as long as the context lasts."""
+
+    def __init__(self, home: Path, folder: Path) -> None:
+        ports = free_ports(6)
+        settings = {
+            "default.replication.factor": 3,
+            "min.insync.replicas": 2,
+            # A killed node is missed after 3 s, and may come back as soon.
+            "broker.session.timeout.ms": 3000,
+            "broker.heartbeat.interval.ms": 500,
+        }
+        self.nodes = [
+            KafkaServer(home, folder / str(n), place=Place(n, ports[n - 1], ports[3:]), settings=settings)
+            for n in (1, 2, 3)
+        ]
+
+    @property
+    def bootstrap(self) -> str:
+        return ",".join(node.bootstrap for node in self.nodes)
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            for node in self.nodes:
+                node.launch()
+                stack.callback(node.stop)
+            for node in self.nodes:
+                node.wait_ready()
+            stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for node in self.nodes:
+            node.kill()  # nobody is left to hand anything over to
+
+
+def free_ports(count: int) -> list[int]:
+    """That nobody listens on now, on 127.0.0.1."""
     probes = [socket.socket() for _ in range(count)]
     try:
         for probe in probes:

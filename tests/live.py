@@ -5,7 +5,7 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from streams.kafka import kafka_python_connection
 from streams.settings import Settings
 from streams.supervise import WorkerProcess
 from streams.topics import ensure_topics
-from streams.wire import decode_ranking
+from streams.wire import decode_control, decode_ranking
 
 Place = tuple[str, int, int]
 """Topic, partition, offset."""
@@ -48,6 +48,8 @@ class Outputs:
         """By event id."""
         self.dead: dict[Place, list[Any]] = defaultdict(list)
         """By what their headers say of where the original lies."""
+        self.times: dict[int, list[int]] = defaultdict(list)
+        """By partition: when each ranking was written, in milliseconds."""
         self.controls: list[Any] = []
         self.vectors: list[Any] = []
         self._settings = settings
@@ -67,6 +69,7 @@ class Outputs:
                 match record.topic.removeprefix(self._settings.topic_prefix):
                     case "rankings":
                         self.rankings[decode_ranking(record.value).event_id].append(record.value)
+                        self.times[record.partition].append(record.timestamp)
                     case "dead-letters":
                         about = error_headers(record)
                         self.dead[about["topic"], int(about["partition"]), int(about["offset"])].append(record)
@@ -74,6 +77,18 @@ class Outputs:
                         self.controls.append(record)
                     case _:
                         self.vectors.append(record)
+
+    def answers(self) -> dict[str, list[bytes]]:
+        """What came of lists and of requests, by their ids."""
+        answers = dict(self.rankings)
+        for record in self.controls:
+            if record.value is not None:
+                answers.setdefault(decode_control(record.value).request_id, []).append(record.value)
+        return answers
+
+    def longest_pause(self) -> float:
+        """Seconds between two rankings of a partition."""
+        return max((b - a for times in self.times.values() for a, b in pairwise(sorted(times))), default=0) / 1000
 
     def until(self, done: Callable[[], bool], timeout: float = TIMEOUT) -> bool:
         """Read until `done`; whether it came to that."""

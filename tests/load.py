@@ -12,6 +12,7 @@ from ranker.events import Ranking
 from streams.kafka import kafka_python_connection
 from streams.wire import decode_ranking
 from tests.live import TIMEOUT, Live, candidates, request
+from tests.oracle import Account, finished_before
 
 READERS = 100
 
@@ -53,10 +54,15 @@ class Load(threading.Thread):
             event["weight"] = "heavy"
         self._sent.append((event_id, self._live.send("candidates", json.dumps(event).encode(), user.encode())))
 
+    def abandon(self) -> None:
+        """Publish no more, whatever became of it."""
+        self._stopped.set()
+        if self.is_alive():
+            self.join()
+
     def stop(self) -> None:
         """Publish no more; all that was is confirmed when this returns."""
-        self._stopped.set()
-        self.join()
+        self.abandon()
         self._live.producer.flush(timeout=TIMEOUT)
 
     @property
@@ -65,10 +71,9 @@ class Load(threading.Thread):
         done = [(event_id, future.value) for event_id, future in list(self._sent) if future.succeeded()]
         return {(m.topic, m.partition, m.offset): event_id for event_id, m in done}
 
-    def missing(self) -> list[tuple[str, int, int]]:
-        """Where the inputs lie that have no outcome yet, as far as it was read."""
-        rankings, dead = self._live.outputs.rankings, self._live.outputs.dead
-        return [place for place, event_id in self.inputs.items() if place not in dead and event_id not in rankings]
+    def account(self) -> Account:
+        """As far as the outputs were read."""
+        return Account.of(self.inputs, self._live.outputs.rankings, self._live.outputs.dead)
 
     def done_before_commit(self) -> int:
         """How many inputs have an outcome beyond the committed offsets, with no worker running.
@@ -81,9 +86,10 @@ class Load(threading.Thread):
             before = len(outputs.rankings)
             outputs.poll()
             quiet = quiet if len(outputs.rankings) == before else time.monotonic() + 1
-        committed, missing = self._committed(), set(self.missing())
-        assert [place for place in missing if place[2] < committed[place[1]]] == []
-        return sum(place not in missing and place[2] >= committed[place[1]] for place in self.inputs)
+        committed, missing = self._committed(), self.account().missing
+        assert finished_before(committed, missing) == []
+        beyond = {place for place in self.inputs if place[2] >= committed[place[1]]}
+        return len(beyond - set(missing))
 
     def _committed(self) -> list[int]:
         settings = self._live.settings
@@ -94,28 +100,17 @@ class Load(threading.Thread):
         finally:
             consumer.close()
 
-    def check(self) -> int:
-        """Wait for the last outcome. Asserts that none is missing and that repeats are equal; how many there were."""
+    def check(self, name: str, timeout: float = TIMEOUT) -> int:
+        """Wait for the last outcome, and assert that all is well with all of them; how many repeats there were."""
         outputs = self._live.outputs
-        outputs.until(lambda: len(outputs.rankings) + len(outputs.dead) >= len(self._sent) and not self.missing())
+        outputs.until(lambda: not self.account().missing, timeout)
         outputs.until(lambda: False, 2)
-        missing = self.missing()
-        answers = {e: outputs.rankings[e] for e in self.inputs.values() if e in outputs.rankings}
-        letters = [outputs.dead[place] for place in self.inputs if place in outputs.dead]
-        repeats = sum(map(len, answers.values())) - len(answers) + sum(map(len, letters)) - len(letters)
-        print(
-            f"inputs {len(self._sent)}, rankings {len(answers)}, dead letters {len(letters)}, "
-            f"missing {len(missing)}, repeats {repeats}"
-        )
-        assert missing == []
-        assert len(self.inputs) == len(self._sent) == len(answers) + len(letters)
-        unlike = [payloads for payloads in answers.values() if len(set(payloads)) > 1]
-        assert unlike == []
-        assert all(len({letter.value for letter in copies}) == 1 for copies in letters)
-        unsteered = [
-            ranking for payloads in answers.values() if not self._steered(ranking := decode_ranking(payloads[0]))
-        ]
-        assert unsteered == []
+        account = self.account()
+        assert account.inputs == len(self._sent)
+        assert account.letters == sum(event_id is None for event_id, _ in self._sent)
+        repeats = account.check(name)
+        answers = (outputs.rankings[event_id][0] for event_id in self.inputs.values() if event_id is not None)
+        assert [ranking for answer in answers if not self._steered(ranking := decode_ranking(answer))] == []
         return repeats
 
     def _steered(self, ranking: Ranking) -> bool:

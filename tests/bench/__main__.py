@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from tests.bench import embedding, instruments, ranking, replaying, starting, streaming
+from tests.bench import embedding, instruments, ranking, replaying, scaling, starting, streaming
 from tests.bench.brokers import broker_name
 from tests.bench.cores import Cores
 from tests.bench.figures import Bench, Figure, Group
@@ -24,6 +24,7 @@ GROUPS: Mapping[str, Group] = {
     "replay": replaying.figures,
     "start": starting.figures,
     "stream": streaming.figures,
+    "scale": scaling.figures,
 }
 
 

@@ -17,7 +17,10 @@ from ranker.rank import Steering, rank
 from ranker.store import Store
 from streams.wire import decode_ranking, encode
 from tests.live import ITEMS, SCORES, TIMEOUT, Live, candidates, live_settings, new_id, request
+from tests.oracle import Account
 from tests.unit.tiny_towers import bundle_folder, damaged, other_bundle_folder, reseal
+
+pytestmark = pytest.mark.faults
 
 TEXTS = ("more drama", "no horror please", "ghosts", "comedy from the 1990s", "war songs")
 LATE, LATE_TEXT = "late", "river ghosts 9"
@@ -127,7 +130,8 @@ def test_lists_flow_while_bundles_come_and_go(swapping: Swapping, tmp_path: Path
     live.outputs.until(lambda: False, 1)  # for repeats
 
     made = {event_id: live.outputs.rankings[event_id] for event_id in stream.lists}
-    assert all(len(answers) == 1 for answers in made.values())
+    inputs: dict[tuple[str, int, int], str | None] = {("lists", 0, n): event_id for n, event_id in enumerate(made)}
+    assert Account.of(inputs, made, {}).check("bundles swapped, one of them corrupt") == 0
     assert live.outputs.dead == {}
     oracles = {a.version: a, b.version: b}
     bundles = [_exact(oracles, stream.lists[event_id], answers[0]) for event_id, answers in made.items()]

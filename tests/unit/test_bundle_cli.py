@@ -110,3 +110,11 @@ def test_a_single_bundle_is_listed_and_verified_but_is_no_store(run: Run) -> Non
     assert run("verify", **single).output == f"{bundle_folder()}: whole\n"
     with pytest.raises(ConfigError, match="is a single bundle and no store"):
         run("activate", str(other_bundle_folder()), **single)
+
+
+def test_prune_says_what_it_removed(run: Run, store: Store) -> None:
+    run("activate", str(bundle_folder()))
+    run("activate", str(other_bundle_folder()))
+    assert run("prune").output == "nothing to remove\n"
+    assert run("prune", "--keep", "0").output == f"removed {bundle().version}\n"
+    assert json.loads(run("prune", "--json").output) == []

@@ -1,3 +1,4 @@
+import os
 import shutil
 from pathlib import Path
 
@@ -150,3 +151,35 @@ def test_a_reader_never_sees_half_a_pointer(store: Store) -> None:
     while writer.is_alive():
         seen.add(Store(store.folder).pointer().active)
     assert seen <= {a, b}
+
+
+def test_prune_keeps_what_can_be_rolled_back(store: Store, copy: Path) -> None:
+    a, b = store.add(bundle_folder()), store.add(other_bundle_folder())
+    third(copy)
+    c = store.add(copy)
+    for version in (a, b):
+        store.activate(version)
+    assert store.prune(1) == [c]
+    assert content(store) == sorted([a, b, POINTER])
+    assert store.rollback().active == a
+    store.activate(b)
+    assert store.prune(0) == [a]
+    assert content(store) == sorted([b, POINTER])
+    with pytest.raises(BundleError, match="has served nothing before"):
+        store.rollback()
+    assert store.prune(0) == []
+    (store.folder / POINTER).write_text("{")
+    with pytest.raises(BundleError, match="is damaged"):
+        store.prune(0)
+    assert store.folder_of(b).is_dir()
+
+
+def test_what_a_killed_copy_left_is_swept(store: Store) -> None:
+    store.folder.mkdir()
+    old, fresh = store.folder / ".incoming-old", store.folder / ".incoming-fresh"
+    for folder in (old, fresh):
+        (folder / "bundle").mkdir(parents=True)
+    os.utime(old, (0, 0))
+    store.add(bundle_folder())
+    assert not old.exists()
+    assert fresh.exists()

@@ -1,0 +1,116 @@
+"""Brokers that cannot be reached, and brokers that die: writes wait, and nothing is missing."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from kafka import KafkaAdminClient, KafkaProducer
+from kafka.errors import KafkaError
+
+from streams.broker import EmbeddedBroker
+from streams.kafka import kafka_python_connection
+from streams.settings import Settings
+from tests.faults.fleet import Fleet
+from tests.kafkaserver import KafkaCluster, KafkaServer
+from tests.proxy import Proxy
+
+pytestmark = pytest.mark.faults
+
+CUT = 12.0
+
+
+@pytest.fixture
+def behind_proxy() -> Iterator[tuple[str, Proxy]]:
+    """Address of a broker that clients only reach through the proxy."""
+    with Proxy() as proxy, EmbeddedBroker(advertised=proxy.address) as broker:
+        proxy.target = "127.0.0.1", broker.port
+        yield broker.bootstrap, proxy
+
+
+def test_every_connection_is_cut(behind_proxy: tuple[str, Proxy], fleets: Callable[..., Fleet]) -> None:
+    bootstrap, proxy = behind_proxy
+    fleet = fleets(bootstrap, rate=100)
+    fleet.join()
+    fleet.under_load()
+    cutting = threading.Thread(target=proxy.cut, args=(CUT,))
+    cutting.start()
+    restarts = 0
+    while cutting.is_alive():
+        fleet.read(0.2)
+        restarts += fleet.keep_alive()
+    fleet.read(3)
+    restarts += fleet.keep_alive()
+    fleet.load.stop()
+    fleet.load.check(f"every connection cut for {CUT:.0f} s")
+    print(f"{proxy.dropped} connections dropped, {restarts} workers restarted")
+    assert proxy.dropped > 2
+
+
+@pytest.fixture
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    home = os.environ.get("KAFKA_HOME")
+    if not home:
+        pytest.skip("KAFKA_HOME is not set: the loss of brokers is not tested")
+    with KafkaCluster(Path(home), tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
+
+
+@pytest.mark.kafka
+def test_the_leader_is_lost_and_then_two_of_three(cluster: KafkaCluster, fleets: Callable[..., Fleet]) -> None:
+    fleet = fleets(cluster.bootstrap, rate=100, replication=3)
+    settings = fleet.live.settings
+    fleet.join()
+    fleet.under_load()
+
+    leader = _leader(settings, cluster)
+    leader.kill()
+    fleet.read(1)
+    outputs = fleet.live.outputs
+    answered = len(outputs.rankings)
+    assert outputs.until(lambda: len(outputs.rankings) > answered + 200), "two of three are enough"
+    leader.launch()
+    leader.wait_ready()
+
+    others = [node for node in cluster.nodes if node is not leader]
+    lost = [leader, others[0]]
+    for node in lost:
+        node.kill()
+    assert _refused(settings), "a write was acknowledged that only one of three nodes has"
+    for node in lost:
+        node.launch()
+    for node in lost:
+        node.wait_ready()
+    fleet.read(2)
+    restarts = fleet.keep_alive()
+    fleet.load.stop()
+    fleet.load.check("leader killed, then two nodes of three")
+    print(f"{restarts} workers restarted")
+
+
+def _leader(settings: Settings, cluster: KafkaCluster) -> KafkaServer:
+    """The node that leads the first partition of the rankings."""
+    admin = KafkaAdminClient(**kafka_python_connection(settings))
+    try:
+        (topic,) = admin.describe_topics([settings.topic("rankings")])
+    finally:
+        admin.close()
+    number = next(each["leader_id"] for each in topic["partitions"] if each["partition_index"] == 0)
+    return next(node for node in cluster.nodes if node.number == number)
+
+
+def _refused(settings: Settings) -> bool:
+    """Whether the broker acknowledges no write, in 5 s."""
+    producer = KafkaProducer(
+        **kafka_python_connection(settings), acks="all", max_block_ms=5_000, request_timeout_ms=4_000,
+        delivery_timeout_ms=5_000, enable_idempotence=False,
+    )  # fmt: skip
+    try:
+        producer.send(settings.topic("items"), None, key=b"nothing").get(timeout=6)
+    except KafkaError:
+        return True
+    else:
+        return False
+    finally:
+        producer.close(timeout=1)
