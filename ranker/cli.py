@@ -67,7 +67,7 @@ def train(
     ),
     minutes: Annotated[
         float, typer.Option(min=0.01, help="How long to train; reading and measuring come on top.")
-    ] = 2.2,
+    ] = 2.4,
     steps: Annotated[
         int | None, typer.Option(min=2, help="Exactly so many steps instead: the same towers every time.")
     ] = None,
