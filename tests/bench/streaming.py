@@ -49,8 +49,9 @@ def figures(bench: Bench) -> Iterator[Figure]:
         yield Figure("stream.cpu", cpu * MICRO, "µs/list", cpu / peers_cpu if peers_cpu else None, to)
         ours, peers = _latencies(bench, bootstrap, lists, rate / 2)
         to = f"Quix Streams at the same {rate / 2:,.0f} lists/s"
-        yield Figure("stream.latency.p50", ours.p50 * 1000, "ms", ours.p50 / peers.p50, to)
-        yield Figure("stream.latency.p99", ours.p99 * 1000, "ms", ours.p99 / peers.p99, to)
+        for name, mine, other, limit in (("p50", ours.p50, peers.p50, 10), ("p99", ours.p99, peers.p99, 50)):
+            bound = Bound("value", "at most", limit)
+            yield Figure(f"stream.latency.{name}", mine * 1000, "ms", mine / other, to, (bound,))
 
 
 def _capacities(bench: Bench, bootstrap: str, lists: list[CandidateList]) -> list[tuple[float, float]]:
