@@ -94,7 +94,8 @@ def _between(consumer: Any, place: Any, log: Log, kind: Kind) -> tuple[int, int]
         if time is None or (is_first and kind in BEFORE) or (not is_first and kind in SAID):
             continue
         found = consumer.offsets_for_times({place: int(time * 1000)})[place]
-        offset = end if found is None else found.offset
+        # Where all records are older, the embedded broker says offset 0 of no time.
+        offset = end if found is None or found.timestamp < 0 else found.offset
         first, end = (offset, end) if is_first else (first, offset)
     return first, end
 

@@ -98,7 +98,7 @@ def test_times_choose_lists_and_not_what_steers_them() -> None:
             return dict.fromkeys(places, 100)
 
         def offsets_for_times(self, times: dict[str, int]) -> dict[str, Any]:
-            return {place: SimpleNamespace(offset=time // 1000) for place, time in times.items()}
+            return {place: SimpleNamespace(offset=time // 1000, timestamp=time) for place, time in times.items()}
 
     log = Log("kafka", since=40.0, until=60.0)
     found = {kind: _between(Consumer(), "place", log, kind) for kind in KINDS}
