@@ -58,9 +58,12 @@ def replay(
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first line that cannot be used.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Do over what OUT holds already.")] = False,
     since: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Of kafka: 2026-01-31T12:00 (UTC), or 30m, 2h, 7d ago.")
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Of kafka: only lists since 2026-01-31T12:00 (UTC), or since 30m, 2h, 7d ago."
+        ),
     ] = None,
-    until: Annotated[str | None, typer.Option(metavar="TIME", help="Of kafka: only before then.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Of kafka: only lists before then.")] = None,
     ranges: Annotated[
         list[str] | None,
         typer.Option("--range", metavar="T[P]@FIRST-LAST", help="Of kafka, as candidates[0]@17-99; may be repeated."),
@@ -96,13 +99,15 @@ def replay(
     from streams.replaytables import bars, print_report, print_single
     from streams.settings import Settings
 
+    if through_kafka and fusion:
+        raise ConfigError("--through-kafka ranks with the fleet's own fusion: leave out --fusion")
     settings = Settings.from_environment()
     single = out.suffix == ".jsonl"
     job = Job(
-        log=Log(log, _time("--since", since), _time("--until", until), tuple(ranges or ())),
+        log=Log(log, _time("--since", since), _time("--until", until), tuple(ranges or ()), _said(since, until)),
         out=out.with_name(out.name + ".part") if single else out,
         settings=settings,
-        bundles=[] if through_kafka and not bundle else [Path(each) for each in _parts(bundle or str(settings.bundle))],
+        bundles=[] if through_kafka and not bundle else _bundles(bundle, settings),
         weights=_weights(weight),
         fusions=_fusions(fusion or settings.fusion),
         pin=pin_bundle,
@@ -198,6 +203,14 @@ def _parts(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
+def _bundles(text: str | None, settings: "Settings") -> list[Path]:
+    if text is None:
+        return [settings.bundle]
+    if not _parts(text):
+        raise ConfigError(f"--bundle {text!r} names none")
+    return [Path(part) for part in _parts(text)]
+
+
 def _weights(text: str | None) -> list[float]:
     weights = []
     for part in _parts(text or ""):
@@ -214,7 +227,14 @@ def _fusions(text: str) -> "list[Method]":
     for part in _parts(text):
         if part not in FUSIONS:
             raise ConfigError(f"--fusion {part}: there are {', '.join(FUSIONS)}")
+    if not _parts(text):
+        raise ConfigError(f"--fusion {text!r} names none; there are {', '.join(FUSIONS)}")
     return cast("list[Method]", _parts(text))
+
+
+def _said(since: str | None, until: str | None) -> tuple[str, ...]:
+    given = ("--since", since), ("--until", until)
+    return tuple(f"{option} {text}" for option, text in given if text is not None)
 
 
 def _time(option: str, text: str | None) -> float | None:

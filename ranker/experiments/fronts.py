@@ -33,8 +33,8 @@ def recommended(engagement: Doubles, adherence: Doubles) -> int:
 
 
 def shortfall(ours: tuple[Doubles, Doubles], theirs: tuple[Doubles, Doubles]) -> float:
-    """How far our front lies below theirs where it does so most: engagement that they have and we have not, at the same
-    adherence or more; 0 or less where ours is nowhere below. Each is (engagement, adherence), (m,) each.
+    """How far our front lies below the points of theirs where it does so most: engagement that they have and we have not, at
+    the same adherence or more; 0 or less where ours is nowhere below. Each is (engagement, adherence), (m,) each.
 
     Between neighbouring points a platform may mix the two weights, so what lies between is attained by interpolation.
     """

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from ranker.data import Dataset
+from ranker.errors import DataError
 from ranker.judges.compose import Scores
 from ranker.judges.question import CatalogueJudge, Judge, Question
 from ranker.judges.rule import RELEVANT
@@ -75,8 +76,10 @@ class Agreement(msgspec.Struct, frozen=True):
 def sample(
     dataset: Dataset, grammar: Grammar, rule: CatalogueJudge, per_category: int, items: int, split: Split, seed: int
 ) -> list[Question]:
-    """Questions of every category that the catalogue has requests for."""
+    """Questions of every category that the catalogue has requests for. Raises DataError where there is none, or no user."""
     random, users = Random(seed), dataset.interactions.user_ids
+    if not users:
+        raise DataError("there are no interactions; requests need users who ask")
     found: list[Question] = []
     for category in CATEGORIES:
         made = 0
@@ -92,6 +95,8 @@ def sample(
             rows = np.array(good + random.sample(others, min(items - len(good), len(others))))
             found.append(Question(request, taste, rows))
             made += 1
+    if not found:
+        raise DataError("there is nothing that could be asked about this catalogue")
     return found
 
 

@@ -31,10 +31,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Further items of a request, drawn from the whole catalogue."""
     catalogue: str
     """sha256 over the items."""
+    interactions: str | None = None
+    """sha256 over who rated what: users and their tastes are drawn from it."""
     words: str | None = None
     """sha256 over the open vocabulary."""
     requests: str | None = None
-    """sha256 over the written requests."""
+    """sha256 over the file of written requests."""
     items_held_out: float = 0.2
     users_held_out: float = 0.1
     categories_held_out: tuple[Category, ...] = ()

@@ -63,8 +63,9 @@ def run(options: Options) -> None:
         seed=options.seed,
         triples=options.triples,
         catalogue=dataset.catalogue.digest(),
+        interactions=_interactions(dataset),
         words=_digest(words) if words else None,
-        requests=_digest([request.text for request in written]) if written else None,
+        requests=hashlib.sha256(options.requests.read_bytes()).hexdigest() if options.requests else None,
         categories_held_out=tuple(category for category in CATEGORIES if category in options.hold_out),
     )
     begin(options.out, plan)
@@ -110,6 +111,14 @@ def _check_facts(written: Sequence[Request]) -> None:
             raise ConfigError(
                 f"--requests: the rule judge cannot judge {request.text!r}; take --judge embedding or llm"
             )
+
+
+def _interactions(dataset: Dataset) -> str:
+    made = dataset.interactions
+    digest = hashlib.sha256("\n".join(made.user_ids).encode())
+    for column in (made.user_rows, made.item_rows, made.ratings):
+        digest.update(column.tobytes())
+    return digest.hexdigest()
 
 
 def _digest(lines: Sequence[str]) -> str:

@@ -29,6 +29,7 @@ SCHEMA = pa.schema(
         "headers": pa.list_(pa.struct({"name": pa.string(), "value": pa.binary()})),
     }
 )
+
 ROWS = 256
 """Rows that are held at a time, of each partition."""
 _NAME = re.compile(r"^(\d{5})-(\d{20})-(\d{20})\.parquet$")
@@ -129,10 +130,34 @@ def _entries(file: Path, kind: Kind | None) -> Iterator[tuple[int, Entry]]:
             names = set(opened.schema_arrow.names)
             if missing := {"topic", "value"} - names:
                 raise DataError(f"{file} has no column {' or '.join(sorted(missing))}")
+            for field in opened.schema_arrow:
+                if not _fits(field):
+                    raise DataError(
+                        f"{file}: its column {field.name} holds {field.type}, not {SCHEMA.field(field.name).type}"
+                    )
             for batch in opened.iter_batches(ROWS, columns=[name for name in SCHEMA.names if name in names]):
                 yield from _rows_of(batch, kind)
     except (OSError, pa.ArrowInvalid) as error:
         raise DataError(f"{file} cannot be read: {error}; if it is damaged, remove it") from error
+
+
+def _fits(field: Any) -> bool:
+    """Whether a column can be read as an archive's of its name; text will do for bytes."""
+    types, of = pa.types, field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+    text = types.is_string(of) or types.is_large_string(of)
+    match field.name:
+        case "topic":
+            return bool(text)
+        case "key" | "value":
+            return bool(text or types.is_binary(of) or types.is_large_binary(of) or types.is_null(of))
+        case "partition" | "offset":
+            return bool(types.is_integer(of) or types.is_null(of))
+        case "timestamp":
+            return bool(types.is_timestamp(of) or types.is_integer(of))
+        case "headers":
+            pair = types.is_list(of) and types.is_struct(of.value_type)
+            return bool(types.is_null(of) or (pair and [each.name for each in of.value_type] == ["name", "value"]))
+    return True
 
 
 def _rows_of(batch: Any, kind: Kind | None) -> Iterator[tuple[int, Entry]]:
@@ -155,7 +180,7 @@ def _rows_of(batch: Any, kind: Kind | None) -> Iterator[tuple[int, Entry]]:
         size = len(value or b"") + len(key or b"")
         if more:
             size += sum(len(each["name"].encode()) + len(each["value"] or b"") for each in more)
-        of: Any = kind or topic.rpartition(".")[2]
+        of: Any = kind or (topic or "").rpartition(".")[2]
         yield time, Entry(of, value, (topic, partition or 0, offset or 0), key, partition or 0, size)
 
 

@@ -50,7 +50,8 @@ class Fleet:
 
     def item(self, item_id: str, entry: Entry) -> None:
         """Have an item of the log indexed before the next list."""
-        self._producer.send(self._settings.topic("items"), entry.value, key=item_id.encode())
+        with broker_errors(self._settings):
+            self._producer.send(self._settings.topic("items"), entry.value, key=item_id.encode())
         self._new_items.add(item_id)
 
     def rank(self, flat: Flat, controls: Sequence[ControlRequest | None]) -> Answers:

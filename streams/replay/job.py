@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from multiprocessing import get_context
+from multiprocessing import connection, get_context
 from pathlib import Path
 from queue import Empty
 from typing import Any, NamedTuple
@@ -23,6 +23,7 @@ from streams.replay.pins import Pins, no_version
 from streams.replay.segments import LISTS, Layout
 from streams.replay.sources import KAFKA, Log, open_source
 from streams.replay.state import Serving, State
+from streams.replay.totals import bad_lines
 from streams.replay.variants import Variant, variants
 from streams.settings import Settings
 
@@ -71,6 +72,13 @@ class Plan(Struct, frozen=True):
     max_event_bytes: int
 
 
+class Range(Struct, frozen=True):
+    """Of a log on Kafka: what was asked for, and what that was when the replay began."""
+
+    asked: list[str]
+    ends: tuple[tuple[Kind, int, int, int], ...]
+
+
 class Outcome(NamedTuple):
     """Where the results of a replay lie."""
 
@@ -99,6 +107,8 @@ def replay(job: Job, progress: Progress = lambda *_: None, *, restart: bool = Fa
     gather(
         source, known, served=job.pin or job.check, advance=lambda read: progress("what served", read, source.total, 0)
     )
+    if job.pin or job.check:
+        _said(known, job.log)
     done = layout.done()
     before = len(done) * plan.segment
 
@@ -114,7 +124,18 @@ def replay(job: Job, progress: Progress = lambda *_: None, *, restart: bool = Fa
     # The last segment may hold no list, and then it may not be there.
     if segments[: -(-seen // plan.segment)] != list(range(-(-seen // plan.segment))):
         raise DataError(f"{layout.segments} lacks segments, although all of them were written")
+    if job.strict:  # of what was done before without it
+        for line in bad_lines(layout, segments):
+            raise DataError(f"{line.place or f'line {line.line}'}: {line.reason}: {line.message}")
     return Outcome(plan, layout, segments, counts)
+
+
+def _said(known: Path, log: Log) -> None:
+    kept = Known(known)
+    rankings = kept.rankings
+    kept.close()
+    if not rankings:
+        raise DataError(f"{log.name} holds no rankings: --pin-bundle and --check need those that were served")
 
 
 def clear(layout: Layout) -> None:
@@ -125,7 +146,14 @@ def clear(layout: Layout) -> None:
 
 def _planned(job: Job, source: Source) -> Plan:
     versions = ["fleet"] if job.fleet else [_version(folder) for folder in job.bundles]
-    if job.fleet and (len(job.weights) > 1 or job.pin or job.processes > 1 or job.format != "jsonl"):
+    if job.fleet and (
+        job.bundles
+        or len(job.weights) > 1
+        or len(job.fusions) > 1
+        or job.pin
+        or job.processes > 1
+        or job.format != "jsonl"
+    ):
         raise ConfigError(
             "--through-kafka ranks with the fleet's own bundle and fusion, one weight at a time, into JSON Lines: leave out "
             "--bundle, --fusion, --pin-bundle and --processes, and give one --weight at most"
@@ -149,18 +177,23 @@ def _version(folder: Path) -> str:
 
 def _fixed(job: Job, layout: Layout) -> Log:
     """The topics go on: where the log ends is settled once, when a replay begins."""
-    file = layout.segments / RANGE
+    file, asked = layout.segments / RANGE, [*job.log.asked, *job.log.ranges]
     if file.exists():
         try:
-            ends = msgspec.json.decode(file.read_bytes(), type=tuple[tuple[Kind, int, int, int], ...])
+            kept = msgspec.json.decode(file.read_bytes(), type=Range)
         except msgspec.DecodeError as error:
             raise DataError(f"{file} is damaged ({error}): add --restart to do it over") from error
+        if kept.asked != asked:
+            raise ConfigError(
+                f"{layout.out} holds a replay of another range ({' '.join(kept.asked) or 'all there was'}): choose another "
+                "--out, or add --restart to do it over"
+            )
     else:
         from streams.replay.kafkarange import settle
 
-        ends = settle(job.log, job.settings)
-        write(file, msgspec.json.encode(ends))
-    return job.log._replace(ends=ends)
+        kept = Range(asked, settle(job.log, job.settings))
+        write(file, msgspec.json.encode(kept))
+    return job.log._replace(ends=kept.ends)
 
 
 def _begin(layout: Layout, plan: Plan) -> None:
@@ -182,9 +215,13 @@ def _rank(job: Job, plan: Plan, process: int, moved: Moved, source: Source) -> i
     """One process's share. Returns how many lists the log has."""
     layout = Layout(job.out, job.format)
     settings = job.settings
+    if source.identity() != plan.log:
+        raise DataError(f"the log {job.log.name} changed while its replay began: start again, with --restart")
     servings = [
         _serving(Bundle.load(served(folder), threads=settings.tower_threads), settings) for folder in job.bundles
     ]
+    if not job.fleet and [serving.model.bundle for serving in servings] != plan.versions:
+        raise DataError("another bundle became active while the replay began: start again, with --restart")
     state = State(servings, settings.max_event_bytes)
     known = Known(layout.segments / KNOWN)
     pins = Pins(known, state, lambda version: _opened(version, job)) if job.pin else None
@@ -232,7 +269,7 @@ def _rank_side_by_side(job: Job, plan: Plan, moved: Moved) -> int:
         child.start()
     try:
         while any(child.is_alive() for child in children):
-            children[0].join(LOOK)
+            connection.wait([child.sentinel for child in children if child.is_alive()], LOOK)
             moved(sum(state[0::3]) // job.processes, sum(state[1::3]))
             if any(child.exitcode not in (None, 0) for child in children):
                 break

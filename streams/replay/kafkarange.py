@@ -9,13 +9,14 @@ from kafka import KafkaConsumer, TopicPartition
 
 from ranker.errors import BrokerError, ConfigError
 from streams.kafka import broker_errors, check_reachable, kafka_python_connection
-from streams.replay.log import KINDS, Advance, Entries, Entry, Kind, dated, in_order
+from streams.replay.log import KINDS, SAID, STATE, Advance, Entries, Entry, Kind, dated, in_order
 from streams.replay.sources import Log
 from streams.scan import LONGEST_TAIL, PATIENCE, TAIL
 from streams.settings import Settings
 
 _RANGE = re.compile(r"^(?P<topic>[a-z]+)\[(?P<partition>\d+)\]@(?P<first>\d+)-(?P<last>\d*)$")
 NEEDED = ("requests", "candidates", "items")
+BEFORE: tuple[Kind, ...] = ("items", "requests")
 End = tuple[Kind, int, int, int]
 Ends = tuple[End, ...]
 
@@ -27,8 +28,13 @@ def settle(log: Log, settings: Settings) -> Ends:
         match = _RANGE.match(text)
         if not match or match["topic"] not in KINDS:
             raise ConfigError(f"{text!r} is no range such as candidates[0]@17-99; topics are {', '.join(KINDS)}")
-        last = int(match["last"]) + 1 if match["last"] else None
-        ranges[match["topic"], int(match["partition"])] = int(match["first"]), last
+        first, last = int(match["first"]), int(match["last"]) + 1 if match["last"] else None
+        named_twice = (match["topic"], int(match["partition"])) in ranges
+        if named_twice or (last is not None and last <= first):
+            raise ConfigError(
+                f"{text!r} is the second range of its partition" if named_twice else f"{text!r} ends before it begins"
+            )
+        ranges[match["topic"], int(match["partition"])] = first, last
     named = {topic for topic, _ in ranges}
     check_reachable(settings)
     ends: list[End] = []
@@ -43,21 +49,30 @@ def settle(log: Log, settings: Settings) -> Ends:
                     if kind in named and (kind, partition) not in ranges:
                         continue
                     place = TopicPartition(settings.topic(kind), partition)
-                    first, end = _between(consumer, place, log)
+                    first, end = _between(consumer, place, log, kind)
                     first = max(first, ranges.get((kind, partition), (0, None))[0])
                     ends.append((kind, partition, first, max(first, end)))
-            ends = _looked(consumer, ends, settings) if log.until is None else ends
+            if strange := ranges.keys() - {(kind, partition) for kind, partition, _, _ in ends}:
+                raise ConfigError(f"there is no {', '.join(f'{kind}[{place}]' for kind, place in sorted(strange))}")
+            ends = _looked(consumer, ends, settings, log)
         finally:
             consumer.close()
     lasts = {place: end for place, (_, end) in ranges.items() if end is not None}
     return tuple(
-        (kind, partition, first, min(end, lasts.get((kind, partition), end))) for kind, partition, first, end in ends
+        (kind, partition, first, max(first, min(end, lasts.get((kind, partition), end))))
+        for kind, partition, first, end in ends
     )
 
 
-def _looked(consumer: Any, ends: list[End], settings: Settings) -> list[End]:
+def _looked(consumer: Any, ends: list[End], settings: Settings, log: Log) -> list[End]:
     """The embedded broker only knows where the last batch begins: read on until nothing comes for a moment."""
-    reached = {TopicPartition(settings.topic(kind), partition): end for kind, partition, _, end in ends}
+    reached = {
+        TopicPartition(settings.topic(kind), partition): end
+        for kind, partition, _, end in ends
+        if log.until is None or kind not in STATE
+    }
+    if not reached:
+        return ends
     consumer.assign(list(reached))
     for place, end in reached.items():
         consumer.seek(place, end)
@@ -68,16 +83,19 @@ def _looked(consumer: Any, ends: list[End], settings: Settings) -> list[End]:
         if monotonic() - began > LONGEST_TAIL:
             break
     places = (TopicPartition(settings.topic(kind), partition) for kind, partition, _, _ in ends)
-    return [(*each[:3], reached[place]) for each, place in zip(ends, places, strict=True)]
+    return [(*each[:3], reached.get(place, each[3])) for each, place in zip(ends, places, strict=True)]
 
 
-def _between(consumer: Any, place: Any, log: Log) -> tuple[int, int]:
+def _between(consumer: Any, place: Any, log: Log, kind: Kind) -> tuple[int, int]:
+    """`since` is when the first list was made, and `until` the last: the requests and items in force then came before,
+    and what became of the lists comes after."""
     first, end = consumer.beginning_offsets([place])[place], consumer.end_offsets([place])[place]
     for time, is_first in ((log.since, True), (log.until, False)):
-        if time is None:
+        if time is None or (is_first and kind in BEFORE) or (not is_first and kind in SAID):
             continue
         found = consumer.offsets_for_times({place: int(time * 1000)})[place]
-        offset = end if found is None else found.offset
+        # Where all records are older, the embedded broker says offset 0 of no time.
+        offset = end if found is None or found.timestamp < 0 else found.offset
         first, end = (offset, end) if is_first else (first, offset)
     return first, end
 

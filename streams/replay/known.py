@@ -6,7 +6,7 @@ counts once, the first time; so does a click.
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -36,7 +36,7 @@ class Click(Struct, frozen=True, kw_only=True):
     event_id: Id
     """The candidate list's."""
     item_id: Id
-    position: Annotated[int, Meta(ge=0)] | None = None
+    position: Annotated[int, Meta(ge=0, lt=1 << 31)] | None = None
     """Its place as shown, from 0; without it, that in the recorded ranking."""
 
 
@@ -69,10 +69,10 @@ def gather(source: Source, file: Path, *, served: bool, advance: Advance) -> Non
         database.executescript("pragma journal_mode = off; pragma synchronous = off;" + _TABLES)
         for entry in _entries(source, ("clicks",), advance):
             _note(database, _add_click, entry)
-        missing = {row[0] for row in database.execute("select distinct event_id from clicks where place is null")}
+        missing = database.execute("select 1 from clicks where place is null limit 1").fetchone() is not None
         if served or missing:
             for entry in _entries(source, ("rankings",), advance):
-                _note(database, lambda to, each: _add_ranking(to, each, missing, served), entry)
+                _note(database, lambda to, each: _add_ranking(to, each, missing=missing, served=served), entry)
         if served:
             for entry in _entries(source, ("requests",), advance):
                 _note(database, _add_request, entry)
@@ -90,9 +90,9 @@ def _entries(source: Source, kinds: tuple[str, ...], advance: Advance) -> Iterat
             yield entry
 
 
-def _note(database: sqlite3.Connection, add: object, entry: Entry) -> None:
+def _note(database: sqlite3.Connection, add: Callable[[sqlite3.Connection, Entry], None], entry: Entry) -> None:
     try:
-        add(database, entry)  # type: ignore[operator]
+        add(database, entry)
     except BadEvent as error:
         database.execute("insert into skipped values (?)", (f"{entry.kind}: {error.reason}",))
 
@@ -105,15 +105,20 @@ def _add_click(database: sqlite3.Connection, entry: Entry) -> None:
     database.execute("insert or ignore into clicks values (?, ?, ?)", (click.event_id, click.item_id, click.position))
 
 
-def _add_ranking(database: sqlite3.Connection, entry: Entry, missing: Collection[str], served: bool) -> None:
+def _add_ranking(database: sqlite3.Connection, entry: Entry, *, missing: bool, served: bool) -> None:
+    """`missing`: there are clicks that do not say where the item stood."""
     ranking = decode_ranking(entry.value)
     if served:
         row = ranking.event_id, ranking.bundle, ranking.request_id, ranking.degraded, digest(entry.value or b"")
         database.execute("insert or ignore into served values (?, ?, ?, ?, ?)", row)
-    if ranking.event_id in missing:
-        update = "update clicks set place = ? where event_id = ? and item_id = ? and place is null"
-        places = [(place, ranking.event_id, item_id) for place, item_id in enumerate(ranking.item_ids)]
-        database.executemany(update, places)
+    if not missing:
+        return
+    of_list = "select item_id from clicks where event_id = ? and place is null"
+    clicked = {row[0] for row in database.execute(of_list, (ranking.event_id,))}
+    places = [
+        (place, ranking.event_id, item_id) for place, item_id in enumerate(ranking.item_ids) if item_id in clicked
+    ]
+    database.executemany("update clicks set place = ? where event_id = ? and item_id = ?", places)
 
 
 def _add_request(database: sqlite3.Connection, entry: Entry) -> None:
@@ -126,7 +131,7 @@ class Known:
     """What was gathered. For one thread."""
 
     def __init__(self, file: Path) -> None:
-        self._database = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
+        self._database = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)
         self.clicks = self._count("clicks")
         self.rankings = self._count("served")
 

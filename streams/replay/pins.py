@@ -50,7 +50,8 @@ class Pins:
         kept = self._state.pinned
         if version not in kept:
             if len(kept) == BUNDLES:
-                del kept[next(iter(kept))]
+                oldest = next(iter(kept))
+                del kept[oldest], self._alone[oldest]
                 self._control.cache_clear()
             kept[version] = serving = self._open_version(version)
             self._alone[version] = [serving]

@@ -25,6 +25,8 @@ ROWS, BYTES = 50_000, 64 << 20
 """Of one file, at most."""
 MEMORY = 256 << 20
 """Bytes of records that wait to be written, of all partitions."""
+LATEST = 253_402_300_799_000
+"""Milliseconds: the last second of the year 9999."""
 UNFINISHED = ".unfinished-"
 
 
@@ -149,12 +151,13 @@ class Recorder:
         for record in records:
             if record.offset < waiting.next:
                 continue
-            hour = f"{datetime.fromtimestamp(max(0, record.timestamp) / 1000, UTC):%Y-%m-%dT%H}"
+            hour = _hour(record.timestamp)
             if waiting.records and (hour > waiting.hour or len(waiting.records) >= ROWS or waiting.bytes >= BYTES):
                 self._write(place)
             waiting.hour = max(hour, waiting.hour)
             waiting.records.append(record)
-            waiting.bytes += len(record.value or b"") + len(record.key or b"") + 100
+            headers = sum(len(name) + len(value or b"") for name, value in record.headers)
+            waiting.bytes += len(record.value or b"") + len(record.key or b"") + headers + 100
             waiting.next = record.offset + 1
 
     def _write_all(self) -> None:
@@ -196,6 +199,11 @@ class Recorder:
             os.close(lock)
             raise DataError(f"{self._archive} is being written by another `ctrlrec record`") from error
         return lock
+
+
+def _hour(timestamp: int) -> str:
+    """UTC. A producer may have dated a record as it liked: the calendar's first and last hours hold what lies beyond."""
+    return f"{datetime.fromtimestamp(min(max(0, timestamp), LATEST) / 1000, UTC):%Y-%m-%dT%H}"
 
 
 def _table(records: list[Any]) -> Any:

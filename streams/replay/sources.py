@@ -19,6 +19,8 @@ class Log(NamedTuple):
     until: float | None = None
     ranges: tuple[str, ...] = ()
     """`topic[partition]@first-last`; those of a topic that is not among them are read whole."""
+    asked: tuple[str, ...] = ()
+    """`since` and `until` in the user's words: two hours ago is another time whenever it is said."""
     ends: tuple[tuple[Kind, int, int, int], ...] = ()
     """Topic, partition, first offset and the one after the last, once they are known."""
 

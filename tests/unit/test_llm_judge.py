@@ -313,7 +313,10 @@ def test_settings_come_from_the_environment_and_keep_the_key_to_themselves() -> 
             LlmSettings.from_environment(given | wrong)
 
 
-@pytest.mark.parametrize(("value", "seconds"), [("7", 7), ("0.5", 0.5), ("-3", 0), ("", 0), ("soon", 0)])
+@pytest.mark.parametrize(("value", "seconds"), [
+    ("7", 7), ("0.5", 0.5), ("-3", 0), ("", 0), ("soon", 0), ("nan", 0), ("inf", 0),
+    ("Wed, 21 Oct 2015 07:28:00 GMT", 0), ("Wed, 21 Oct 2015 07:28:00 -0000", 0),
+])  # fmt: skip
 def test_retry_after(value: str, seconds: float) -> None:
     assert retry_after({"retry-after": value}) == seconds
 

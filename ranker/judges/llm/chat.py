@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from math import isfinite
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -161,11 +162,14 @@ def retry_after(headers: Mapping[str, str]) -> float:
     """Seconds that Retry-After asks for, given in seconds or as a date; 0 where it does not."""
     value = headers.get("retry-after", "").strip()
     try:
-        return max(float(value), 0.0)
+        seconds = float(value)
     except ValueError:
         pass
+    else:
+        return max(seconds, 0.0) if isfinite(seconds) else 0.0
     try:
         when = parsedate_to_datetime(value)
     except ValueError:
         return 0.0
+    when = when if when.tzinfo else when.replace(tzinfo=UTC)  # -0000: the time is UTC, the sender's zone unknown
     return max((when - datetime.now(UTC)).total_seconds(), 0.0)
