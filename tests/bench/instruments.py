@@ -39,7 +39,7 @@ class Silent:
 
 def figures(bench: Bench) -> Iterator[Figure]:
     """What notes, metrics and sampling add to the handling of a candidate list, on one core."""
-    bundle, settings = load_bundle(bench.bundle), Settings()
+    bundle, settings = load_bundle(bench.bundle), Settings(user_list_rate=0.0)  # all lists are of one user
     model, length = bundle.model(settings.weight), settings.run_length
     embedder = RequestEmbedder(bundle)
     held = Controls(embedder, model.bundle, cast(Any, None))
