@@ -101,8 +101,8 @@ def test_options() -> None:
     for wrong in ("", "h", "yesterday", "1e99d", "2026-13-01"):
         with pytest.raises(ConfigError, match=r"--until: .* is no time such as"):
             _milliseconds("--until", wrong)
-    with pytest.raises(ConfigError, match="--class: 'rate' is none of malformed"):
-        _wanted(reasons=["bug", "rate"])
+    with pytest.raises(ConfigError, match="--class: 'tired' is none of malformed"):
+        _wanted(reasons=["bug", "tired"])
     with pytest.raises(ConfigError, match="--topic: 'controls' is none of requests"):
         _wanted(topics=["controls"])
 
