@@ -25,6 +25,13 @@ def test_a_process_within_its_limits_lives() -> None:
     time.sleep(0.5)
 
 
+def test_a_clock_that_was_far_ahead_for_a_moment_ends_nothing() -> None:
+    """As that of a process which was stopped and goes on."""
+    looks = iter([0.0, 99.0])
+    watch([Limit("standing still went on", lambda: next(looks, 0.0), 1.0)])
+    time.sleep(1.2)
+
+
 def test_a_process_past_its_limit_ends_though_its_main_thread_is_stuck() -> None:
     ended = subprocess.run([sys.executable, "-c", ENDLESS], capture_output=True, text=True, timeout=30, check=False)
     assert ended.returncode == EXIT_FAILURE
