@@ -7,7 +7,6 @@ import os
 import platform
 import signal
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from time import monotonic
 from typing import Any
@@ -32,6 +31,7 @@ from streams.outbox import Outbox
 from streams.settings import Settings
 from streams.swap import Opened, Swaps, open_bundle
 from streams.topics import check_topics
+from streams.towerthread import TowerThread
 from streams.transport import Run
 from streams.views import Controls, LateItems
 from streams.watchdog import EXIT_FAILURE, Limit, watch
@@ -78,7 +78,7 @@ class Worker:
         self._metrics.bundle(bundle.manifest.name, bundle.version)
 
         model = bundle.model(settings.weight, settings.fusion)
-        self._towers = ThreadPoolExecutor(1, "tower")
+        self._towers = TowerThread()
         embedder = RequestEmbedder(bundle, settings.embed_cache)
         self._controls = Controls(embedder, model.bundle, self._off_loop)
         late = LateItems(model.items, embedder, model.bundle, self._off_loop)
@@ -156,6 +156,10 @@ class Worker:
         return [
             Limit("the event loop stood still", self._silent_for, settings.stall_timeout),
             Limit("a run was in hand", self._app.held_for, in_hand),
+            # All that comes to it afterwards would be late, too, and requests be lost to dead letters.
+            Limit(
+                "one call of a tower went on", self._towers.busy_for, settings.stall_timeout + settings.embed_timeout
+            ),
         ]
 
     def _silent_for(self) -> float:

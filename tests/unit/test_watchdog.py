@@ -1,7 +1,9 @@
 import subprocess
 import sys
 import time
+from threading import Event
 
+from streams.towerthread import TowerThread
 from streams.watchdog import EXIT_FAILURE, Limit, exceeded, watch
 
 ENDLESS = """
@@ -37,3 +39,22 @@ def test_a_process_past_its_limit_ends_though_its_main_thread_is_stuck() -> None
     assert ended.returncode == EXIT_FAILURE
     assert "a run was in hand for " in ended.stderr
     assert "comes again" in ended.stderr
+
+
+def test_a_tower_is_busy_for_as_long_as_its_call() -> None:
+    began, go_on = Event(), Event()
+
+    def call(answer: int) -> int:
+        began.set()
+        go_on.wait()
+        return answer
+
+    with TowerThread() as tower:
+        assert tower.busy_for() == 0
+        answer = tower.submit(call, 7)
+        assert began.wait(10)
+        time.sleep(0.2)
+        assert tower.busy_for() >= 0.2
+        go_on.set()
+        assert answer.result(10) == 7
+    assert tower.busy_for() == 0
