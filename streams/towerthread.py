@@ -18,7 +18,7 @@ class TowerThread(ThreadPoolExecutor):
 
     def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
         """Call it when those before are done."""
-        return super().submit(self._timed, function, *args, **kwargs)  # type: ignore[arg-type]
+        return super().submit(self._timed, function, *args, **kwargs)
 
     def busy_for(self) -> float:
         """Seconds; 0 when it is idle. Safe to call from another thread."""

@@ -104,7 +104,7 @@ def test_a_bundle_without_canaries_promises_nothing() -> None:
 def test_a_tower_that_fails_is_told_and_ends_nothing() -> None:
     made, known = small()
     broken = RequestEmbedder(made)
-    broken.uncached = lambda _text: [][1]  # type: ignore[method-assign, assignment, misc]
+    broken.uncached = lambda _text: [][1]  # type: ignore[method-assign, assignment]
     registry = run(made, SimpleNamespace(serving=Serving(made.model(), broken, cast(Any, None))))
     assert known.baseline == {"wish": 1.0}
     assert value(registry, "ndcg_ratio", kind="wish") == 0
