@@ -238,7 +238,7 @@ class Agents:
     def _checked(self, record: Record, budgets: Budgets | None = None) -> bytes | None:
         """The record's value. Its key and headers count too: they may be sent on."""
         if budgets:
-            budgets.take(record.key, record.timestamp)
+            budgets.take(record)
         size = len(record.value or b"") + len(record.key or b"")
         if record.headers:
             size += headers_size(record)

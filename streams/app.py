@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import os
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from time import monotonic, perf_counter
 from typing import Any
 
@@ -69,6 +70,10 @@ class App(faust.App):
         finally:
             del self._in_hand[name]
 
+    def waits(self, name: str) -> None:
+        """The agent still waits for what is not its own work: its run is in hand from now on."""
+        self._in_hand[name] = monotonic()
+
     def _create_directories(self) -> None:
         """Faust would make a folder for tables, and there are none."""
 
@@ -77,16 +82,19 @@ def serve(app: App, topic: str, name: str, handle: Handler, outbox: Outbox, *, s
     """Register the agent `name`: handle each run of `topic` in turn, send what comes of it, acknowledge when confirmed.
 
     Sends overlap with the handling of later runs, at most `runs_in_flight` of them; the consumer sees to it that
-    offsets are committed in order.
+    offsets are committed in order. With `single`, each record is sent as a batch of its own and those of a partition in
+    order, even where some have to be sent again: of an item or a user the last one counts.
     """
     channel = app.topic(topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
     window = asyncio.Semaphore(app.settings.runs_in_flight)
     sending: set[asyncio.Task[None]] = set()
+    order: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def confirm(run: Run, handled: Handled) -> None:
         start = perf_counter()
         try:
-            await outbox.send(handled.outputs, single=single)
+            async with order[run.partition] if single else nullcontext():
+                await outbox.send(handled.outputs, single=single)
             app.consumer.ack(run)
             handled.confirmed(perf_counter() - start)
         finally:

@@ -1,12 +1,15 @@
 """Golden requests run through the bundle that serves, again and again, for as long as the worker lives."""
 
 import asyncio
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic, time
 
 from monitoring.metrics import Metrics
 from ranker.canaries import CanarySet, means, measure
 from streams.agents import Agents, Serving
+
+log = logging.getLogger(__name__)
 
 LOOK = 1.0
 """Seconds between two looks at whether another bundle serves: its canaries run at once."""
@@ -47,8 +50,13 @@ class Canaries:
         """One for each canary; None where another bundle took over meanwhile, whose turn it then is."""
         loop, figures = asyncio.get_running_loop(), list[float]()
         for canary in known.canaries:
-            vector = await loop.run_in_executor(self._thread, serving.embedder.uncached, canary.text)
+            try:
+                vector = await loop.run_in_executor(self._thread, serving.embedder.uncached, canary.text)
+                figure = measure(canary, vector, serving.model)
+            except Exception as error:  # noqa: BLE001  that a tower is broken is theirs to tell
+                log.error("a golden request cannot be ranked: %s", error)
+                figure = 0.0
             if serving is not self._agents.serving:
                 return None
-            figures.append(measure(canary, vector, serving.model))
+            figures.append(figure)
         return figures

@@ -70,7 +70,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     heartbeat_interval: Annotated[float, Meta(gt=0)] = 3.0
     commit_interval: Annotated[float, Meta(gt=0)] = 1.0
     stall_timeout: Annotated[float, Meta(gt=0)] = 60.0
-    """Seconds that the event loop may stand still, or a run be in hand beyond what its tower calls may take, before the
+    """Seconds that the event loop may stand still, or a run or a tower call go on beyond what it may take, before the
     worker ends with 70 for its supervisor to start another."""
     drain_timeout: Annotated[float, Meta(gt=0)] = 25.0
     """Seconds after SIGTERM in which what is in hand may be finished; what is not comes again elsewhere."""

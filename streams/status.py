@@ -59,11 +59,14 @@ def fetch(url: str) -> bytes:
 
 
 class _Sums:
-    """Sums over all workers that answer: now, and what was added since an earlier reading."""
+    """Sums over all workers that answer: now, and what was added since an earlier reading.
+
+    Of one that did not answer then, nothing was added: when it was counted cannot be told.
+    """
 
     def __init__(self, before: Reading, now: Reading) -> None:
         self.elapsed = max(now.at - before.at, 1e-9)
-        self._pairs = [(before.workers.get(url) or {}, series) for url, series in now.workers.items() if series]
+        self._pairs = [(before.workers.get(url) or series, series) for url, series in now.workers.items() if series]
 
     def total(self, name: str, **labels: str) -> float:
         return sum(self._selected(series, name, labels) for _, series in self._pairs)

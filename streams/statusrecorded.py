@@ -26,7 +26,7 @@ class Prometheus:
             values = [value for value in self._values(query) if not math.isnan(value)]
             worst = (min if promise.startswith(("above", "at least")) else max)(values, default=None)
             if worst is None:
-                found.append(Figure(name, "nothing was counted", promise, "unknown"))
+                found.append(Figure(name, "too few were counted", promise, "unknown"))
             else:
                 shown = f"{worst * 100:.3g} %" if unit == "%" else f"{worst:,.3g} {unit}".strip()
                 found.append(Figure(name, shown, promise, "wrong" if bad(worst) else "well"))
@@ -49,6 +49,11 @@ class Prometheus:
         return result
 
 
+def _enough(figure: str, count: str, least: int) -> str:
+    """The figure where so many were counted that an alert would heed it."""
+    return f"{figure}{{}} and {count}{{}} > {least}"
+
+
 _QUERIES = (
     ("rankings", "sum(rate(feedranker_end_to_end_duration_seconds_count{}[5m]))", "/s", "", lambda _: False),
     ("slower than 250 ms, 5 m", "job:feedranker_latency_errors:ratio_rate5m{}", "%",
@@ -59,12 +64,15 @@ _QUERIES = (
      f"at most {t.DEAD_LETTERS_SHARE * 100:g} %", lambda v: v > t.DEAD_LETTERS_SHARE),
     ("lag", "job_topic:feedranker_consumer_lag_seconds:rate5m{}", "s", f"at most {t.LAG_SECONDS} s",
      lambda v: v > t.LAG_SECONDS),
-    ("adherence gain, 1 h", "job:feedranker_adherence_gain:mean1h{}", "", f"above {t.NO_LIFT_GAIN:g}",
-     lambda v: v < t.NO_LIFT_GAIN),
-    ("conflicts lost to the platform, 1 h", "job:feedranker_conflicts_dominated:ratio_rate1h{}", "%",
-     f"at most {t.DOMINANCE_SHARE * 100:g} %", lambda v: v > t.DOMINANCE_SHARE),
-    ("requests unlike the bundle's, 6 h", "job:feedranker_requests_ood:ratio_rate6h{}", "%",
-     f"at most {t.OOD_SHARE * 100:g} %", lambda v: v > t.OOD_SHARE),
+    ("adherence gain, 1 h",
+     _enough("job:feedranker_adherence_gain:mean1h", "job:feedranker_adherence_gain:increase1h", t.NO_LIFT_SAMPLES), "",
+     f"above {t.NO_LIFT_GAIN:g}", lambda v: v < t.NO_LIFT_GAIN),
+    ("conflicts lost to the platform, 1 h",
+     _enough("job:feedranker_conflicts_dominated:ratio_rate1h", "job:feedranker_conflicts:increase1h", t.DOMINANCE_SAMPLES),
+     "%", f"at most {t.DOMINANCE_SHARE * 100:g} %", lambda v: v > t.DOMINANCE_SHARE),
+    ("requests unlike the bundle's, 6 h",
+     _enough("job:feedranker_requests_ood:ratio_rate6h", "job:feedranker_requests:increase6h", t.OOD_SAMPLES),
+     "%", f"at most {t.OOD_SHARE * 100:g} %", lambda v: v > t.OOD_SHARE),
     ("golden requests", "feedranker_canary_ndcg_ratio{} / (feedranker_canary_baseline_ndcg_ratio{} > 0)", "%",
      f"at least {t.CANARY_SHARE * 100:g} %", lambda v: v < t.CANARY_SHARE),
 )  # fmt: skip

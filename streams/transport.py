@@ -171,8 +171,10 @@ class RunConsumer(driver.Consumer):
         return True
 
     def committed(self) -> dict[tuple[str, int], int]:
-        """Committed offset by (topic, partition), where there is one."""
-        return {(tp.topic, tp.partition): offset for tp, offset in self._committed_offset.items() if offset is not None}
+        """Committed offset by (topic, partition); where there is none yet, how far what was fetched is done."""
+        done = {tp: progress.done for tp, progress in self._progress.items()}
+        done |= {tp: offset for tp, offset in self._committed_offset.items() if offset is not None}
+        return {(tp.topic, tp.partition): offset for tp, offset in done.items()}
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
         return (tp for tp in list(self._progress) if topics is None or tp in topics or tp.topic in topics)

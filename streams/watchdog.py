@@ -39,7 +39,10 @@ def exceeded(limits: Sequence[Limit]) -> str | None:
 
 
 def _watch(limits: Sequence[Limit]) -> None:
-    while (why := exceeded(limits)) is None:
+    last = why = None
+    # Twice in a row: a process that was itself stopped for a while finds all clocks far ahead when it goes on.
+    while not (last and why):
         time.sleep(INTERVAL)
+        last, why = why, exceeded(limits)
     log.critical("%s; the worker ends, and what it had not acknowledged comes again", why)
     os._exit(EXIT_FAILURE)

@@ -7,12 +7,12 @@ import os
 import platform
 import signal
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from time import monotonic
 from typing import Any
 
 import uvloop
+from aiokafka.errors import KafkaError
 from faust.types import TP
 from prometheus_client import CollectorRegistry
 
@@ -31,12 +31,14 @@ from streams.outbox import Outbox
 from streams.settings import Settings
 from streams.swap import Opened, Swaps, open_bundle
 from streams.topics import check_topics
+from streams.towerthread import TowerThread
 from streams.transport import Run
 from streams.views import Controls, LateItems
 from streams.watchdog import EXIT_FAILURE, Limit, watch
 
 log = logging.getLogger(__name__)
 
+RANK_FEED = "rank_feed"
 STATE_INTERVAL, LAG_INTERVAL = 0.25, 5.0
 """Seconds between two looks at what the worker holds, and at how far behind it is."""
 
@@ -76,7 +78,7 @@ class Worker:
         self._metrics.bundle(bundle.manifest.name, bundle.version)
 
         model = bundle.model(settings.weight, settings.fusion)
-        self._towers = ThreadPoolExecutor(1, "tower")
+        self._towers = TowerThread()
         embedder = RequestEmbedder(bundle, settings.embed_cache)
         self._controls = Controls(embedder, model.bundle, self._off_loop)
         late = LateItems(model.items, embedder, model.bundle, self._off_loop)
@@ -98,7 +100,7 @@ class Worker:
         # Controls and vectors are read up to their end, and the embedded broker only knows where the last batch begins.
         serve(app, settings.topic("requests"), "embed_requests", agents.embed_requests, outbox, single=True)
         serve(app, settings.topic("items"), "index_items", agents.index_items, outbox, single=True)
-        serve(app, settings.topic("candidates"), "rank_feed", self._rank_feed, outbox)
+        serve(app, settings.topic("candidates"), RANK_FEED, self._rank_feed, outbox)
         app.on_partitions_revoked.connect(self._on_revoked, weak=False)
         app.on_partitions_assigned.connect(self._on_assigned, weak=False)
         return app
@@ -113,6 +115,8 @@ class Worker:
 
         for sign in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(sign, drain)
+        # From here on: SIGTERM must end a start that hangs, too.
+        watch([Limit("stopping went on", self._stopping_for, self._settings.drain_timeout)])
         async with AsyncExitStack() as stack:
             stack.callback(self._towers.shutdown, cancel_futures=True)
             host, port = self._settings.monitoring_host, self._settings.monitoring_port
@@ -152,7 +156,10 @@ class Worker:
         return [
             Limit("the event loop stood still", self._silent_for, settings.stall_timeout),
             Limit("a run was in hand", self._app.held_for, in_hand),
-            Limit("stopping went on", self._stopping_for, settings.drain_timeout),
+            # All that comes to it afterwards would be late, too, and requests be lost to dead letters.
+            Limit(
+                "one call of a tower went on", self._towers.busy_for, settings.stall_timeout + settings.embed_timeout
+            ),
         ]
 
     def _silent_for(self) -> float:
@@ -168,6 +175,7 @@ class Worker:
         while not self._control_topic.caught_up(run.partition):
             if place not in self._app.consumer.assignment():
                 return None
+            self._app.waits(RANK_FEED)  # as long as it takes to read them, of a large fleet's users minutes perhaps
             await asyncio.sleep(0.01)
         return await self._agents.rank_feed(run)
 
@@ -204,5 +212,9 @@ class Worker:
         while True:
             await asyncio.sleep(LAG_INTERVAL)
             committed = self._app.consumer.committed()
-            ends = await self._control_topic.ends(committed) if committed else {}
+            try:
+                ends = await self._control_topic.ends(committed) if committed else {}
+            except KafkaError as error:  # a broker that is away for long: the lists wait, and so does this figure
+                log.warning("how far behind it is cannot be told: %r", error)
+                continue
             self._metrics.consumer_lag({place: max(0, end - committed[place]) for place, end in ends.items()})

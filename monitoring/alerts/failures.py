@@ -8,6 +8,7 @@ _GAIN = "feedranker_adherence_gain_ratio"
 _EVALUATED = 'feedranker_adherence_evaluations_total{result=~"adherent|nonadherent|no_headroom"}'
 _TOPIC = "requests|candidates|items"
 _CONSUMED = "feedranker_event_age_seconds_count"
+_HEARTBEAT = "feedranker_heartbeat_timestamp_seconds"
 _LOOP = "feedranker_event_loop_lag_seconds"
 
 RECORDING = [
@@ -150,7 +151,8 @@ SERVICE = Group(
         ),
         Alert(
             "LoopBlocked", "ticket",
-            "time() - max by (job, instance) (feedranker_heartbeat_timestamp_seconds > 0) "
+            # As of the scrape: between two scrapes, 15 s perhaps, time() goes on and a heartbeat does not.
+            f"max by (job, instance) (timestamp({_HEARTBEAT}) - ({_HEARTBEAT} > 0)) "
             f"> {t.LOOP_SILENT_SECONDS}\n"
             f'or 1 - sum by (job, instance) (rate({_LOOP}_bucket{{le="{t.LOOP_LATE_SECONDS}"}}[5m]))\n'
             f"/ sum by (job, instance) (rate({_LOOP}_count[5m])) > {t.LOOP_LATE_SHARE}",

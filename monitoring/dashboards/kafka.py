@@ -4,6 +4,8 @@ from monitoring.alerts import thresholds as t
 from monitoring.dashboards.build import JOBS, WORKERS, Dashboard, Panel, Row
 from monitoring.dashboards.queries import gauge, increase, quantile, rate
 
+HEARTBEAT = gauge("heartbeat_timestamp_seconds")
+
 KAFKA = Dashboard(
     "ctrlrec-kafka",
     "ctrlrec: Kafka and workers",
@@ -60,7 +62,7 @@ KAFKA = Dashboard(
             [
                 Panel("Up", "1 where the last scrape succeeded.", "short", [(f"up{{{WORKERS}}}", "{{instance}}")]),
                 Panel("Silence of the event loop", "Since its last heartbeat.", "s",
-                      [(f"time() - ({gauge('heartbeat_timestamp_seconds')} > 0)", "{{instance}}")],
+                      [(f"timestamp({HEARTBEAT}) - ({HEARTBEAT} > 0)", "{{instance}}")],
                       limit=t.LOOP_SILENT_SECONDS),
                 Panel("Lateness of the event loop", "99th percentile of how late it wakes up.", "s",
                       [(quantile(0.99, "event_loop_lag_seconds", "instance"), "{{instance}}")],

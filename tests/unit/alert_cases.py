@@ -212,6 +212,10 @@ FAILURES = [
     Case("silent loop", UP | metric("heartbeat_timestamp_seconds", "0+60x45 2700x15"), {"LoopBlocked"}),
     Case("late loop", UP | loop(0.1), {"LoopBlocked"}),
     Case("loop", UP | loop(0.01) | metric("heartbeat_timestamp_seconds", "0+60x60")),
+    Case(
+        "loop, last scraped a minute ago",
+        UP | metric("heartbeat_timestamp_seconds", " ".join(str(60 * m) if m % 5 else "_" for m in range(61))),
+    ),
     Case("down", {f"up{{{WORKER}}}": "1x45 0x15"}, {"Down"}),
     Case("one of two down", UP | {'up{job="ctrlrec-eu",instance="b:9108"}': "0x60"}, {"Down"}),
     Case("gone", {}, {"Down"}),

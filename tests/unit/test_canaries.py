@@ -99,3 +99,13 @@ def test_a_bundle_without_canaries_promises_nothing() -> None:
     registry = run(made, SimpleNamespace(serving=serving))
     assert value(registry, "baseline_ndcg_ratio", kind="wish") == 0
     assert value(registry, "last_run_timestamp_seconds") == 0
+
+
+def test_a_tower_that_fails_is_told_and_ends_nothing() -> None:
+    made, known = small()
+    broken = RequestEmbedder(made)
+    broken.uncached = lambda _text: [][1]  # type: ignore[method-assign, assignment]
+    registry = run(made, SimpleNamespace(serving=Serving(made.model(), broken, cast(Any, None))))
+    assert known.baseline == {"wish": 1.0}
+    assert value(registry, "ndcg_ratio", kind="wish") == 0
+    assert (value(registry, "last_run_timestamp_seconds") or 0) > 1e9

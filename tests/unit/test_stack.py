@@ -118,6 +118,8 @@ def test_services_find_each_other() -> None:
     assert [host.partition(":")[0] for host in hosts] == ["alertmanager", "prometheus", "kafka"]
     assert {host.partition(":")[0] for host in hosts} <= SERVICES.keys()
     assert f"INSIDE://{hosts[2]}" in SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
+    (volume,) = SERVICES["kafka"]["volumes"]
+    assert volume.split(":")[1] == SERVICES["kafka"]["environment"]["KAFKA_LOG_DIRS"]
     provider = yaml.safe_load((STACK / "grafana/dashboards/ctrlrec.yaml").read_text())["providers"][0]
     mounted = [volume.split(":")[1] for volume in SERVICES["grafana"]["volumes"]]
     assert provider["options"]["path"] in mounted

@@ -122,6 +122,13 @@ def test_a_worker_that_started_anew_counts_from_its_start(worker: Worker) -> Non
     assert seen["rankings"].value == "3.0/s"
 
 
+def test_a_worker_that_answers_again_does_not_add_its_whole_life(worker: Worker) -> None:
+    worker.rank(1000)
+    now = read_workers([worker.server.url])
+    seen = {f.name: f for f in figures(Reading(now.at - 2, {worker.server.url: None}), now)}
+    assert seen["rankings"].value == "0.0/s"
+
+
 class _Recorded(BaseHTTPRequestHandler):
     answers: dict[str, float]
 

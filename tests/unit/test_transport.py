@@ -91,3 +91,13 @@ def test_what_was_taken_away_does_not_count() -> None:
     made._progress.clear()
     assert made.ack(run)
     assert made._new_offset(PLACE) is None
+
+
+def test_lag_is_told_before_anything_was_committed() -> None:
+    made = consumer(None, 2)
+    ((_, run),) = made._cut(PLACE, records([5, 6]))
+    assert made.committed() == {tuple(PLACE): 5}
+    made.ack(run)
+    assert made.committed() == {tuple(PLACE): 7}
+    made._committed_offset[PLACE] = 6
+    assert made.committed() == {tuple(PLACE): 6}
