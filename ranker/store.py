@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from ranker.bundle import MANIFEST, Bundle, Manifest, damage, read_manifest
+from ranker.durable import sync
 from ranker.errors import BundleError
 
 POINTER = "active.json"
@@ -113,11 +114,11 @@ class Store:
                 _refuse(damage(copy, manifest))
                 # On the disk before it has its name: a pointer to it must not outlive it.
                 for path in (*copy.iterdir(), copy):
-                    _sync(path)
+                    sync(path)
                 if there.exists():
                     there.rename(scratch / "damaged")
                 copy.rename(there)
-                _sync(self.folder)
+                sync(self.folder)
         except OSError as error:
             raise BundleError(f"{folder} cannot be copied to {self.folder}: {error}") from error
         finally:
@@ -175,7 +176,7 @@ class Store:
                 os.fsync(handle)
             Path(name).chmod(0o644)
             Path(name).replace(self.folder / POINTER)
-            _sync(self.folder)
+            sync(self.folder)
         except OSError as error:
             Path(name).unlink(missing_ok=True)
             raise BundleError(f"{self.folder / POINTER} cannot be written: {error.strerror}") from error
@@ -206,15 +207,6 @@ def _manifest(folder: Path) -> Manifest | None:
         return read_manifest(folder)
     except BundleError:
         return None
-
-
-def _sync(path: Path) -> None:
-    """Have the disk hold what was written, in a file or of a directory's names."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def is_bundle(folder: Path) -> bool:

@@ -80,7 +80,7 @@ class Batches:
         texts: list[str] = []
         scores: list[NDArray[np.float32]] = []
         sides: list[NDArray[np.float32]] = []
-        specs: list[Spec] = []
+        present: list[tuple[bool, bool]] = []
         for request in self._requests(requests):
             taste = self._random.choice(self._tastes) if self._tastes else None
             spec = request.spec
@@ -89,9 +89,8 @@ class Batches:
             wanted = Spec(spec.wanted or spec.refused, any_of=spec.any_of or not spec.wanted)
             refused = Spec(spec.refused, any_of=True) if spec.refused else wanted
             sides.append(np.stack([self._judge.scores(side, taste) for side in (wanted, refused)]))
-            specs.append(spec)
-        present = np.array([[bool(spec.wanted), bool(spec.refused)] for spec in specs], dtype=np.float32)
-        return Judged(texts, np.stack(scores), np.stack(sides), present)
+            present.append((bool(spec.wanted), bool(spec.refused)))
+        return Judged(texts, np.stack(scores), np.stack(sides), np.array(present, dtype=np.float32))
 
     def _requests(self, count: int) -> list[Request]:
         """Mirrored pairs next to each other, then compound requests; some more are drawn for what is left out."""

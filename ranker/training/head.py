@@ -26,12 +26,12 @@ SIDES = 2
 FILE = "head.safetensors"
 DROPOUT = 0.2
 TOKEN_NOISE, WHOLE_NOISE = 0.3, 0.5
-"""In standard deviations; an 8-bit encoder is off by 0.04 of one. Without them, and without a floor under the deviations, the
-head hangs on differences that such an encoder does not keep."""
+"""In standard deviations; an 8-bit encoder is off by a few hundredths. Without them, and without a floor under the deviations,
+a head hangs on differences that such an encoder does not keep."""
 NOISE_POOL = 2048
 NEUTRAL = 3.5
-"""The length of the fixed vector, in medians of the sum's. Without it the worst of 250 requests has a cosine of 0.93 to itself
-through an 8-bit encoder, with it 0.996, at a cost of 0.006 of AUC."""
+"""The length of the fixed vector, in medians of the sum's. The longer, the nearer the worst request lies to itself through an
+8-bit encoder (`ctrlrec export` prints that cosine), and the less of the vector is left to tell items apart."""
 NEUTRAL_DIRECTIONS, NEUTRAL_TRIES = 32, 200
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from kafka import KafkaConsumer, TopicPartition
 
+from ranker.durable import sync
 from ranker.errors import BrokerError, ConfigError, DataError
 from streams.kafka import broker_errors, check_reachable, kafka_python_connection
 from streams.replay.archive import SCHEMA, held, name_of
@@ -180,7 +181,7 @@ class Recorder:
                 os.fsync(file.fileno())
             unfinished.replace(folder / name)
             for each in (folder, folder.parent, self._archive):
-                _sync(each)
+                sync(each)
         except OSError as error:
             raise DataError(f"{folder / name} cannot be written: {error.strerror}") from error
         self.written += len(waiting.records)
@@ -219,11 +220,3 @@ def _table(records: list[Any]) -> Any:
         },
         schema=SCHEMA,
     )
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
