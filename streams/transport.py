@@ -15,6 +15,8 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 from mode.utils.futures import notify
 
+from streams.loop import Loop
+
 SEEK_PAUSE = 0.1
 
 
@@ -87,7 +89,7 @@ class RunConsumer(driver.Consumer):
         self._run_length = self.app.settings.run_length
 
     def _new_consumer_thread(self) -> QuickThread:
-        return QuickThread(self, loop=self.loop, beacon=self.beacon)
+        return QuickThread(self, loop=self.loop, thread_loop=Loop(), beacon=self.beacon)
 
     async def perform_seek(self) -> None:
         """Go back to the committed offsets; what is in flight may finish, but no longer counts as progress."""

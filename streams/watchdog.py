@@ -3,6 +3,7 @@
 What it had not acknowledged comes again, to another worker or to the one that a supervisor starts in its place.
 """
 
+import faulthandler
 import logging
 import os
 import threading
@@ -45,4 +46,5 @@ def _watch(limits: Sequence[Limit]) -> None:
         time.sleep(INTERVAL)
         last, why = why, exceeded(limits)
     log.critical("%s; the worker ends, and what it had not acknowledged comes again", why)
+    faulthandler.dump_traceback()  # where each thread is, for whoever asks why
     os._exit(EXIT_FAILURE)

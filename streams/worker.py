@@ -11,7 +11,6 @@ from contextlib import AsyncExitStack
 from time import monotonic
 from typing import Any
 
-import uvloop
 from aiokafka.errors import KafkaError
 from faust.types import TP
 from prometheus_client import CollectorRegistry
@@ -27,6 +26,7 @@ from streams.app import App, serve
 from streams.canaries import Canaries
 from streams.compacted import CompactedTopic
 from streams.kafka import aiokafka_connection, check_reachable
+from streams.loop import Loop
 from streams.outbox import Outbox
 from streams.settings import Settings
 from streams.swap import Opened, Swaps, open_bundle
@@ -51,7 +51,7 @@ def run_worker(settings: Settings) -> None:
     # What is there now stays for good: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=Loop) as runner:
         runner.run(_serve(settings, opened))
 
 
