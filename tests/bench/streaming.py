@@ -74,13 +74,14 @@ def _capacities(bench: Bench, bootstrap: str, lists: list[CandidateList]) -> lis
 
 
 def _latencies(bench: Bench, bootstrap: str, lists: list[CandidateList], rate: float) -> list[Latency]:
-    """Of the worker and of the peer."""
-    settings = _prepared(bench, bootstrap, "half.")
-    with _rankings(settings) as readers:
-        return [
-            _latency(_contender(bench, settings, "latency", ours=not index), settings, reader, lists, rate)
-            for index, reader in enumerate(readers)
-        ]
+    """Of the worker and of the peer, each on topics of its own: what one was sent must not be work for the other."""
+    measured = []
+    for ours in (True, False):
+        settings = _prepared(bench, bootstrap, "half." if ours else "half-peer.")
+        with _rankings(settings) as readers:
+            contender = _contender(bench, settings, "latency", ours=ours)
+            measured.append(_latency(contender, settings, readers[not ours], lists, rate))
+    return measured
 
 
 def _prepared(bench: Bench, bootstrap: str, prefix: str) -> Settings:
