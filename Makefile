@@ -17,10 +17,9 @@ demo: bundle ## train towers, start a broker and a worker, and steer real feeds
 up: bundle ## the demo, and then stay up for your own requests (ctrlrec ask)
 	@$(BIN)/ctrlrec demo --stay
 bundle: var/bundle/manifest.json ## train and export a bundle of MovieLens, unless there is one
-test: .venv/dev ## unit, property and integration tests, two at once, then fault tests (PYTEST=... for some)
-	@$(if $(PYTEST),$(BIN)/python -m pytest $(PYTEST),$(BIN)/python -m pytest -m "not faults" -n 2 --dist loadfile -q && \
-		$(BIN)/python -m pytest -m faults)
-test-faults: .venv/dev ## the fault tests alone, with what became of every input (KILLS=20 for the long version)
+test: .venv/dev ## unit, property and integration tests, two at once (PYTEST=... for some)
+	@$(BIN)/python -m pytest $(or $(PYTEST),-m "not faults" -n 2 --dist loadfile -q)
+test-faults: .venv/dev ## break the broker and the worker, and tell what became of every input (KILLS=20 for longer)
 	@KILLS=$(or $(KILLS),2) $(BIN)/python -m pytest -m faults $(PYTEST)
 soak: .venv/dev bundle ## a quarter of an hour of load and kills (MINUTES=15)
 	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),15)
