@@ -95,7 +95,7 @@ class Agents:
 
         def failed(place: int, error: Exception) -> None:
             outputs[place] = self._dead(records[place], error, serving)
-            notes.failed()
+            notes.failed(error.reason if isinstance(error, BadEvent) else "bug")
 
         notes.start()
         for place, record in enumerate(records):

@@ -119,7 +119,7 @@ SERVICE = Group(
             f'sum by (job) (min_over_time(feedranker_consumer_lag_events{{topic=~".*candidates"}}[{t.STALLED_FOR}]) > 0)\n'
             "and (\n"
             f"  sum by (job) (increase(feedranker_end_to_end_duration_seconds_count[{t.STALLED_FOR}]))\n"
-            f'  + sum by (job) (increase(feedranker_rankings_total{{outcome="error"}}[{t.STALLED_FOR}]))\n'
+            f'  + sum by (job) (increase(feedranker_rankings_total{{outcome=~"error|refused"}}[{t.STALLED_FOR}]))\n'
             ") == 0",
             "{{ $labels.job }}: candidate lists wait and none is ranked",
             f"{{{{ $value }}}} lists are waiting, and for {t.STALLED_FOR} not one became a ranking or a dead letter.",

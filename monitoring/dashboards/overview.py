@@ -36,7 +36,7 @@ OVERVIEW = Dashboard(
                 ),
                 Panel("Workers", "That answer scrapes.", "short", [(f"sum by (job) (up{{{WORKERS}}})", "{{job}}")],
                       kind="stat", width=4),
-                Panel("Rankings", "A second.", "reqps", [(rate("rankings_total", "job", 'outcome!="error"'), "{{job}}")],
+                Panel("Rankings", "A second.", "reqps", [(rate("rankings_total", "job", 'outcome!~"error|refused"'), "{{job}}")],
                       kind="stat", width=4),
                 Panel("Slowest of a hundred", "99th percentile, end to end.", "s",
                       [(quantile(0.99, "end_to_end_duration_seconds", "job"), "{{job}}")],
@@ -54,7 +54,7 @@ OVERVIEW = Dashboard(
                 Panel(
                     "Lists by outcome",
                     "controlled: steered by a request; base_only: the reader has none; degraded: it could not be followed "
-                    "in full; error: a dead letter.",
+                    "in full; error: a dead letter by our own fault; refused: one by its sender's.",
                     "reqps", [(rate("rankings_total", "outcome"), "{{outcome}}")], stack=True,
                 ),
                 Panel(

@@ -79,11 +79,13 @@ def test_what_is_not_finite_is_refused_and_counted(good: list[float], bad: list[
 
 def test_a_run_of_lists(scrape: Scrape) -> None:
     run = run_of(999.0, 999.8, 1000.5)
-    run.failed()
+    run.failed("bug")
+    run.failed("schema")
     scrape.metrics.ranked(run)
     scrape.metrics.emitted(run, 1000.1, 0.02)
     assert scrape("rankings_total", outcome="controlled") == 3
     assert scrape("rankings_total", outcome="error") == 1
+    assert scrape("rankings_total", outcome="refused") == 1
     assert scrape("unknown_items_total") == 9
     assert scrape("candidates_per_list_sum") == 600
     assert scrape("stage_duration_seconds_count", stage="gather") == 3
@@ -95,6 +97,17 @@ def test_a_run_of_lists(scrape: Scrape) -> None:
     assert scrape("end_to_end_duration_seconds_sum") == pytest.approx(1.1 + 0.3 + 0)
     assert scrape("last_event_timestamp_seconds", topic="candidates") == 1000.0
     assert scrape("last_ranking_timestamp_seconds") == 1000.1
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_only_our_own_faults_are_errors(scrape: Scrape, reason: str) -> None:
+    run = CandidateRun(0.0)
+    run.failed(reason)
+    scrape.metrics.ranked(run)
+    outcome = "refused" if reason in ("malformed", "schema", "too_large", "rate") else "error"
+    assert {each: scrape("rankings_total", outcome=each) for each in OUTCOMES} == dict.fromkeys(OUTCOMES, 0.0) | {
+        outcome: 1.0
+    }
 
 
 def test_laps_add_up_to_the_time_that_passed() -> None:

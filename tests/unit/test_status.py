@@ -34,7 +34,7 @@ class Worker:
         run = CandidateRun(100.0)
         run.ranked([100.0 - took] * lists, [50] * lists, 0, ["controlled"] * lists)
         for _ in range(failed):
-            run.failed()
+            run.failed("bug")
         self.metrics.ranked(run)
         self.metrics.emitted(run, 100.0, 0.01)
 
