@@ -3,7 +3,7 @@
 from monitoring.alerts import thresholds as t
 from monitoring.alerts.objectives import OBJECTIVES, Objective
 from monitoring.dashboards.build import JOBS, WORKERS, Dashboard, Panel, Row
-from monitoring.dashboards.queries import gauge, mean, quantile, rate, share
+from monitoring.dashboards.queries import gauge, increase, mean, quantile, rate, share
 
 
 def _burn(objective: Objective) -> Panel:
@@ -36,8 +36,8 @@ OVERVIEW = Dashboard(
                 ),
                 Panel("Workers", "That answer scrapes.", "short", [(f"sum by (job) (up{{{WORKERS}}})", "{{job}}")],
                       kind="stat", width=4),
-                Panel("Rankings", "A second.", "reqps", [(rate("rankings_total", "job", 'outcome!~"error|refused"'), "{{job}}")],
-                      kind="stat", width=4),
+                Panel("Rankings", "A second.", "reqps",
+                      [(rate("rankings_total", "job", 'outcome!~"error|refused"'), "{{job}}")], kind="stat", width=4),
                 Panel("Slowest of a hundred", "99th percentile, end to end.", "s",
                       [(quantile(0.99, "end_to_end_duration_seconds", "job"), "{{job}}")],
                       kind="stat", width=4, limit=t.LATENCY_SECONDS),
@@ -86,7 +86,13 @@ OVERVIEW = Dashboard(
                 Panel("Items with a vector", "Of the bundle, and those that came later.", "short",
                       [(gauge("item_vectors"), "{{instance}}")]),
                 Panel("Vectors found in the cache", "Share of the look-ups of requests' vectors.", "percentunit",
-                      [(share("cache_requests_total", 'result="hit"'), "{{job}}")]),
+                      [(share("cache_requests_total", 'result="hit"', 'result!="stale"'), "{{job}}")]),
+                Panel("Age of the bundle's vectors", "Since they were written; items that came later have their own.", "s",
+                      [(f"time() - ({gauge('item_vectors_built_timestamp_seconds')} > 0)", "{{instance}}")]),
+                Panel("Controls of another bundle", "Read a second, and embedded again: after a swap or a start.", "reqps",
+                      [(rate("cache_requests_total", "instance", 'result="stale"'), "{{instance}}")]),
+                Panel("Bundles activated", "In each step, by whether the worker took or refused them.", "short",
+                      [(increase("bundle_swaps_total", "instance, result"), "{{instance}} {{result}}")]),
             ],
         ),
     ],
