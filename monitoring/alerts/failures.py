@@ -163,7 +163,8 @@ SERVICE = Group(
         ),
         Alert(
             "Down", "page",
-            f'up{{job=~"{t.JOBS}"}} == 0\nor absent(up{{job=~"{t.JOBS}"}})',
+            # With a job, or no dashboard, status or inhibition that selects by job would know of it.
+            f'up{{job=~"{t.JOBS}"}} == 0\nor label_replace(absent(up{{job=~"{t.JOBS}"}}), "job", "{t.JOB}", "", "")',
             "{{ with $labels.instance }}{{ . }} does not answer{{ else }}no worker is scraped{{ end }}",
             f"For {t.DOWN_FOR} {{{{ with $labels.instance }}}}the worker {{{{ . }}}} has not answered scrapes"
             "{{ else }}there has been no worker to scrape{{ end }}.",

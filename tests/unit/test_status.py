@@ -130,6 +130,25 @@ def test_a_worker_that_answers_again_does_not_add_its_whole_life(worker: Worker)
     assert seen["rankings"].value == "0.0/s"
 
 
+def test_a_worker_that_has_only_just_started_is_not_wrong(worker: Worker) -> None:
+    other, promised = Worker(), dict.fromkeys(CANARIES, 0.8)
+    worker.metrics.quality.canaries(time.time(), promised, promised)
+    other.metrics.quality.canaries(time.time(), {}, promised)  # they are about to be run
+    with other.server:
+        now = read_workers([worker.server.url, other.server.url])
+    seen = {figure.name: figure for figure in figures(now, Reading(now.at + 2, now.workers))}
+    assert seen["golden requests"].verdict == "well"
+    assert seen["golden requests"].value.startswith("100%")
+
+
+@pytest.mark.parametrize(("ago", "verdict"), [(10.0, "well"), (90.0, "wrong")])
+def test_what_waits_is_wrong_once_nothing_was_consumed_for_long(worker: Worker, ago: float, verdict: str) -> None:
+    worker.metrics.consumed("requests", [1.0], time.time() - ago)
+    worker.metrics.consumer_lag({("feed.candidates", 0): 1})
+    lag = look(worker)["lag"]
+    assert (lag.value, lag.verdict) == ("1 events", verdict)
+
+
 class _Recorded(BaseHTTPRequestHandler):
     answers: dict[str, float]
 
