@@ -18,7 +18,7 @@ from streams.settings import Settings
 from streams.supervise import WorkerProcess
 from streams.topics import ensure_topics
 from tests.live import ITEMS, candidates, request
-from tests.wordbundle import usual_requests
+from tests.wordbundle import MUTE, usual_requests
 
 READERS, RATE = 150, 6.0
 """Readers, each with a request and a list, and how many of them a second."""
@@ -39,6 +39,8 @@ class Fault:
     weight: float = 0.8
     shuffled: bool = False
     ask: Callable[[random.Random], str] | None = None
+    lists: Callable[[random.Random], dict[str, Any]] = lambda _: {}
+    """What is other than usual in a candidate list."""
     readers: int = READERS
     rate: float = RATE
     broken: int = 0
@@ -95,6 +97,28 @@ def causes() -> list[Fault]:
     ]
 
 
+def inputs() -> list[Fault]:
+    """What readers and the platform send, or the tower has no answer to."""
+    text = usual_requests()[0].text
+    many = {"readers": 400, "rate": 12.0}
+    return [
+        Fault("late publisher", "FreshnessBurn", lists=_old, promises=frozenset({"LatencyBurn"})),
+        Fault("one item a list", "NoInventory", lists=lambda _: {"item_ids": ITEMS[:1], "base_scores": [1.0]}, **many),
+        Fault("the same request again and again", "EmbeddingDrift", ask=lambda _: text, **many),
+        Fault(
+            "mute tower", "AvailabilityBurn", lists=_mute, readers=1000, rate=25.0, promises=frozenset({"DeadLetters"})
+        ),
+    ]
+
+
+def _old(_: random.Random) -> dict[str, Any]:
+    return {"created_at": time.time() - 6}
+
+
+def _mute(rng: random.Random) -> dict[str, Any]:
+    return {"request": MUTE} if rng.random() < 0.2 else {}
+
+
 def slowness() -> list[Fault]:
     """What can be told by its own thresholds only while few workers share the cores."""
     return [
@@ -132,7 +156,8 @@ class Scene(threading.Thread):
                 self._producer.send(self._settings.topic("requests"), b"{", key=reader.encode())
             if number >= AHEAD:
                 earlier = f"reader {number - AHEAD}"
-                self._send("candidates", earlier, candidates(earlier, base_scores=list(map(float, scores))))
+                event = {"base_scores": list(map(float, scores))} | self.fault.lists(rng)
+                self._send("candidates", earlier, candidates(earlier, **event))
             if number == WELL and self.fault.harm:
                 self.began = time.time()
                 self.fault.harm(self.worker)

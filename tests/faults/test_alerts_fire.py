@@ -20,7 +20,7 @@ from monitoring.alerts import failures, objectives
 from monitoring.alerts.rules import Links, to_yaml
 from streams.broker import EmbeddedBroker
 from streams.settings import Settings
-from tests.faults.scenes import Fault, Scene, causes, slowness
+from tests.faults.scenes import Fault, Scene, causes, inputs, slowness
 from tests.live import live_settings
 from tests.prometheus import SHORTER, Prometheus, needs_prometheus, shorter_rules
 from tests.proxy import Proxy
@@ -71,7 +71,7 @@ def scenes(embedded: str, slow_link: Proxy, tmp_path: Path) -> Iterator[Make]:
             scene.close()
 
 
-@pytest.mark.parametrize(("faults", "limit"), [(causes, "2.5"), (slowness, "0.25")], ids=["causes", "slowness"])
+@pytest.mark.parametrize(("faults", "limit"), [(causes, "2.5"), (inputs, "2.5"), (slowness, "0.25")])
 def test_a_fault_fires_its_alert_and_no_other(
     scenes: Make, faults: Callable[[], list[Fault]], limit: str, tmp_path: Path
 ) -> None:
