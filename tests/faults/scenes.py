@@ -100,11 +100,11 @@ def causes() -> list[Fault]:
 def inputs() -> list[Fault]:
     """What readers and the platform send, or the tower has no answer to."""
     text = usual_requests()[0].text
-    many = {"readers": 400, "rate": 12.0}
+    one = {"item_ids": ITEMS[:1], "base_scores": [1.0]}
     return [
         Fault("late publisher", "FreshnessBurn", lists=_old, promises=frozenset({"LatencyBurn"})),
-        Fault("one item a list", "NoInventory", lists=lambda _: {"item_ids": ITEMS[:1], "base_scores": [1.0]}, **many),
-        Fault("the same request again and again", "EmbeddingDrift", ask=lambda _: text, **many),
+        Fault("one item a list", "NoInventory", lists=lambda _: one, readers=400, rate=12.0),
+        Fault("the same request again and again", "EmbeddingDrift", ask=lambda _: text, readers=400, rate=12.0),
         Fault(
             "mute tower", "AvailabilityBurn", lists=_mute, readers=1000, rate=25.0, promises=frozenset({"DeadLetters"})
         ),

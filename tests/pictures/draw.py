@@ -107,8 +107,8 @@ def _panel(place: Axes, panel: Panel, lines: Sequence[Line], span: Span | None) 
         place.stackplot(moments, rows, labels=[line.name for line in lines], colors=colours, alpha=0.75)
     else:
         for n, (line, values) in enumerate(zip(lines, rows, strict=True)):
-            style = {"color": COLOURS[n % len(COLOURS)], "linestyle": STYLES[n % len(STYLES)], "linewidth": 1.6}
-            place.plot(moments, values, label=line.name, **style)
+            colour, style = COLOURS[n % len(COLOURS)], STYLES[n % len(STYLES)]
+            place.plot(moments, values, label=line.name, color=colour, linestyle=style, linewidth=1.6)
     place.yaxis.set_major_formatter(lambda value, _: f"{value:.4g}{unit}")
     _frame(place, panel, [top / by for top in tops], by)
     if span:
