@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP
-from typing import Any
+from typing import Any, Literal
 
 from kafka import KafkaProducer
 
@@ -18,6 +18,7 @@ from streams.settings import Settings
 from streams.supervise import WorkerProcess
 from streams.topics import ensure_topics
 from tests.live import ITEMS, candidates, request
+from tests.unit.slow_towers import SLOW
 from tests.wordbundle import MUTE, usual_requests
 
 READERS, RATE = 150, 6.0
@@ -37,7 +38,7 @@ class Fault:
     name: str
     alert: str
     weight: float = 0.8
-    shuffled: bool = False
+    bundle: Literal["words", "shuffled", "slow"] = "words"
     ask: Callable[[random.Random], str] | None = None
     lists: Callable[[random.Random], dict[str, Any]] = lambda _: {}
     """What is other than usual in a candidate list."""
@@ -92,7 +93,7 @@ def causes() -> list[Fault]:
             "weight of 0", "BaseDominance", weight=0.0, readers=330, rate=12.0, promises=frozenset({"AdherenceBurn"})
         ),
         Fault("gibberish", "OodShift", ask=_gibberish),
-        Fault("shuffled vectors", "CanaryFailed", shuffled=True),
+        Fault("shuffled vectors", "CanaryFailed", bundle="shuffled"),
         Fault("broken events", "DeadLetters", broken=30),
     ]
 
@@ -105,6 +106,15 @@ def inputs() -> list[Fault]:
         Fault("late publisher", "FreshnessBurn", lists=_old, promises=frozenset({"LatencyBurn"})),
         Fault("one item a list", "NoInventory", lists=lambda _: one, readers=400, rate=12.0),
         Fault("the same request again and again", "EmbeddingDrift", ask=lambda _: text, readers=400, rate=12.0),
+        Fault(
+            "more requests than the tower can take",
+            "LagGrowing",
+            bundle="slow",
+            rate=8.0,
+            readers=600,
+            ask=lambda rng: f"{SLOW} {rng.random()}",
+            promises=frozenset({"FreshnessBurn"}),
+        ),
         Fault(
             "mute tower", "AvailabilityBurn", lists=_mute, readers=1000, rate=25.0, promises=frozenset({"DeadLetters"})
         ),

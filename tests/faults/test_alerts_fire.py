@@ -3,7 +3,8 @@
 Every fault has a worker and a job of its own, so all of them happen at once, and each job shows that the others' alerts
 stay silent. The rules are the ones that are shipped, with every window and wait a twentieth as long. Where many workers
 share a test's few cores, what must take 250 ms may take ten times as long; faults that make a worker slow have a scene
-of two workers, and the limits that are shipped.
+of two workers, and the limits that are shipped. NoLift and OverfitGap want hundreds of samples of a bundle that is bad
+in one way only: they have none here but their cases for promtool (tests/unit/alert_cases.py).
 """
 
 import re
@@ -24,6 +25,7 @@ from tests.faults.scenes import Fault, Scene, causes, inputs, slowness
 from tests.live import live_settings
 from tests.prometheus import SHORTER, Prometheus, needs_prometheus, shorter_rules
 from tests.proxy import Proxy
+from tests.unit.slow_towers import slow_bundle_folder
 from tests.unit.test_alerts import ALERTS
 from tests.wordbundle import shuffle_items, word_bundle
 
@@ -46,16 +48,17 @@ def slow_link() -> Iterator[Proxy]:
 @pytest.fixture
 def scenes(embedded: str, slow_link: Proxy, tmp_path: Path) -> Iterator[Make]:
     """Workers that are ready and under traffic soon."""
-    whole, shuffled = word_bundle(tmp_path / "bundle"), word_bundle(tmp_path / "shuffled")
-    shuffle_items(shuffled)
+    bundles = {name: word_bundle(tmp_path / name) for name in ("words", "shuffled")}
+    shuffle_items(bundles["shuffled"])
     made: list[Scene] = []
 
     def make(faults: list[Fault]) -> list[Scene]:
         for fault in faults:
+            bundle = slow_bundle_folder() if fault.bundle == "slow" else bundles[fault.bundle]
+            broker = slow_link.address if fault.late else embedded
             settings = live_settings(
-                slow_link.address if fault.late else embedded, shuffled if fault.shuffled else whole,
-                weight=fault.weight, partitions=1, fetch_wait=0.1, canary_interval=5.0,
-            )  # fmt: skip
+                broker, bundle, weight=fault.weight, partitions=1, fetch_wait=0.1, canary_interval=5.0
+            )
             made.append(Scene(fault, settings, tmp_path))
             made[-1].worker.start()
         for scene in made:
