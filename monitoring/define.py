@@ -23,7 +23,7 @@ class Definition:
     kind: Kind
     meaning: str
     set_by: tuple[str, ...]
-    """Methods of `Metrics`; none where every histogram does."""
+    """Methods of `Metrics` or `Quality`; none where every histogram does."""
     labels: dict[str, tuple[str, ...]]
     """Label → its values, or none where they are not known beforehand."""
 
@@ -40,8 +40,8 @@ class Definition:
 class Definitions:
     """Defines metrics in one registry and lists them.
 
-    `by` names the methods of `Metrics` that set a metric. A keyword is a label with all its values; one without any is
-    set later.
+    `by` names the methods of `Metrics` or `Quality` that set a metric. A keyword is a label with all its values; one
+    without any is set later.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:

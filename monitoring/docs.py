@@ -5,11 +5,13 @@ import inspect
 from monitoring.catalogue import PROCESS, definitions, unit
 from monitoring.define import Definition
 from monitoring.metrics import Metrics
+from monitoring.quality import Quality
 
 _HEAD = """\
 # Metrics
 
-Made by `python -m monitoring.generate` from [monitoring/metrics.py](../monitoring/metrics.py): change them there.
+Made by `python -m monitoring.generate` from [monitoring/metrics.py](../monitoring/metrics.py) and
+[monitoring/quality.py](../monitoring/quality.py): change them there.
 
 A worker answers `/metrics` on port 9108. Every series of a closed label set is there from the start, at 0, so that the
 rate of something rare is 0 and not absent. A histogram has `_bucket`, `_sum` and `_count`. No label ever holds a reader,
@@ -21,8 +23,9 @@ an item or a text.
 _METHODS = """
 ## Where they are set
 
-Methods of `Metrics`; the agents in [streams/agents.py](../streams/agents.py), the sampler in
-[streams/sampling.py](../streams/sampling.py) and the worker in [streams/worker.py](../streams/worker.py) call them.
+Methods of `Metrics` and `Quality`; the agents in [streams/agents.py](../streams/agents.py), the sampler in
+[streams/sampling.py](../streams/sampling.py), [streams/canaries.py](../streams/canaries.py),
+[streams/swap.py](../streams/swap.py) and the worker in [streams/worker.py](../streams/worker.py) call them.
 
 | method | called when |
 |---|---|
@@ -63,5 +66,5 @@ def _row(definition: Definition) -> str:
 
 
 def _story(method: str) -> str:
-    text = inspect.getdoc(getattr(Metrics, method)) or ""
+    text = inspect.getdoc(getattr(Metrics, method, None) or getattr(Quality, method)) or ""
     return " ".join(text.split("\n\n")[0].split())

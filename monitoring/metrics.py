@@ -1,39 +1,26 @@
-"""The catalogue of metrics: each defined once, here. Methods take plain numbers and know nothing of Kafka or rankings.
+"""The catalogue of metrics, each defined once: here, and in monitoring/quality.py those of what requests and rankings are
+worth. Methods take plain numbers and know nothing of Kafka or rankings.
 
 Label sets are closed and every series is there from the start, so that a rate over a rare event is 0 and not absent; a
 value outside its set is a bug, and a KeyError.
 """
 
 from collections.abc import Mapping, Sequence
-from math import isfinite
 
 from prometheus_client import CollectorRegistry
 
 from monitoring.define import Definitions
+from monitoring.quality import Quality
 from monitoring.runs import OUTCOMES, STAGES, CandidateRun
 
 TOPICS = ("requests", "candidates", "items")
 REASONS = ("malformed", "schema", "too_large", "rate", "deadline", "model", "bug")
-OPS = ("set", "clear")
 SWAPS = ("taken", "refused")
-TOWERS = ("request", "item")
-PROJECTIONS = ("centroid", "pc1", "pc2")
-CANARIES = ("wish", "paraphrase", "refusal")
-_FLAGS = ("0", "1")
 
 SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 LONG_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
 """For what can be stuck for long. The freshness objective is 5 s."""
-DECILES = tuple(step / 10 for step in range(1, 11))
-RATIO = tuple(step / 20 for step in range(1, 21))
 ITEMS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10000.0)
-
-ADHERENT_GAIN = 0.1
-"""From this share of the headroom on, a ranking counts as following the request."""
-CONFLICT_TAU = 0.3
-"""Below this correlation the platform's order and the request's disagree ..."""
-DOMINATED_OVERLAP, DOMINATED_TAU = 0.9, 0.8
-"""... and from these on, the platform's order has won."""
 
 
 class Metrics:
@@ -43,6 +30,7 @@ class Metrics:
         define = Definitions(registry)
         counter, gauge, histogram = define.counter, define.gauge, define.histogram
         self.definitions = define.all
+        self.quality = Quality(define)
 
         end_to_end = histogram(
             "end_to_end_duration_seconds", "Candidate list made to its ranking confirmed", SECONDS, "emitted"
@@ -69,52 +57,6 @@ class Metrics:
         self._sizes = histogram("candidates_per_list", "Items in a candidate list", ITEMS, "ranked").labels()
         self._unknown = counter("unknown_items_total", "Candidates without a vector", "ranked")
 
-        alignment = histogram(
-            "alignment_ratio", "Alignment of the top with the request", RATIO, "adherence", ranking=("fused", "base")
-        )
-        self._alignment = {ranking: alignment.labels(ranking) for ranking in ("fused", "base")}
-        gain = histogram(
-            "adherence_gain_ratio",
-            "(1 + gain) / 2, the share of the headroom that was won",
-            RATIO,
-            "adherence",
-            ood=_FLAGS,
-        )
-        self._gain = [gain.labels(ood) for ood in _FLAGS]
-        squares = counter(
-            "adherence_gain_squares_total", "Sum of squared gains, for standard errors", "adherence", ood=_FLAGS
-        )
-        self._gain_squares = [squares.labels(ood) for ood in _FLAGS]
-        self._evaluations = counter(
-            "adherence_evaluations_total", "Sampled rankings by whether they follow the request", "adherence",
-            result=("adherent", "nonadherent", "no_headroom", "invalid"),
-        )  # fmt: skip
-        pairs = ("fused_base", "fused_request", "base_request")
-        correlation = histogram(
-            "order_correlation_ratio", "(1 + Kendall's tau) / 2 of two orders", RATIO, "order_correlation", pair=pairs
-        )
-        self._correlation = {pair: correlation.labels(pair) for pair in pairs}
-        self._overlap = histogram(
-            "topk_overlap_ratio", "Share of the base top still on top", RATIO, "adherence"
-        ).labels()
-        self._conflicts = counter(
-            "conflict_rankings_total",
-            "Sampled rankings whose platform and request disagree",
-            "order_correlation",
-            dominated=_FLAGS,
-        )
-
-        requests = counter("control_requests_total", "Control requests", "control_request", op=OPS, ood=_FLAGS)
-        self._control_requests = {op: [requests.labels(op, ood) for ood in _FLAGS] for op in OPS}
-        pvalues = histogram(
-            "request_ood_pvalue_ratio", "Conformal p-value of requests; up to 0.05 is ood", RATIO, "familiarity"
-        )
-        self._pvalues = pvalues.labels()
-        quantiles = histogram(
-            "embedding_quantile_ratio", "Where familiar requests, and items, lie among the bundle's", DECILES,
-            "familiarity, item_place", tower=TOWERS, projection=PROJECTIONS,
-        )  # fmt: skip
-        self._places = {tower: [quantiles.labels(tower, each) for each in PROJECTIONS] for tower in TOWERS}
         dead_letters = counter("dead_letters_total", "Events beyond processing", "dead_letter", reason=REASONS)
         self._dead_letters = {reason: dead_letters.labels(reason) for reason in REASONS}
         self._cache = counter(
@@ -140,12 +82,9 @@ class Metrics:
 
         self._controls = gauge("controls_active", "Controls held in memory", "holds")
         self._items = gauge("item_vectors", "Items that have a vector", "holds")
-        canary = gauge("canary_ndcg_ratio", "nDCG of golden requests, by the rule judge", "canaries", kind=CANARIES)
-        baseline = gauge(
-            "canary_baseline_ndcg_ratio", "The same when the bundle was made; 0: it has none", "canaries", kind=CANARIES
+        self._items_built = gauge(
+            "item_vectors_built_timestamp_seconds", "When the bundle's item vectors were written", "bundle"
         )
-        self._canaries = {kind: (canary.labels(kind), baseline.labels(kind)) for kind in CANARIES}
-        self._canary_run = gauge("canary_last_run_timestamp_seconds", "When golden requests were last run", "canaries")
         self._loop_lag = histogram("event_loop_lag_seconds", "How late the loop wakes up", SECONDS, "beat").labels()
         self._heartbeat = gauge("heartbeat_timestamp_seconds", "When the event loop last woke up", "beat")
         swaps = counter(
@@ -193,65 +132,11 @@ class Metrics:
         """An event of any topic became a dead letter, for one of `REASONS`."""
         self._dead_letters[reason].inc()
 
-    def control_request(self, op: str, ood: bool = False) -> None:
-        """A control request, `set` or `clear`; `ood` where it is unlike anything that the towers were trained on."""
-        self._control_requests[op][ood].inc()
-
-    def familiarity(self, pvalue: float, quantiles: Sequence[float], *, ood: bool) -> None:
-        """A request that was `set`: its p-value and, unless it is `ood`, its quantile in each of `PROJECTIONS`."""
-        self._pvalues.observe(pvalue)
-        if not ood:
-            self._place("request", quantiles)
-
-    def item_place(self, quantiles: Sequence[float]) -> None:
-        """An item was embedded: its quantile in each of `PROJECTIONS`, or nothing where the bundle cannot tell."""
-        self._place("item", quantiles)
-
-    def _place(self, tower: str, quantiles: Sequence[float]) -> None:
-        for place, quantile in zip(self._places[tower], quantiles, strict=False):
-            place.observe(quantile)
-
-    def canaries(self, now: float, ndcg: Mapping[str, float], baseline: Mapping[str, float]) -> None:
-        """Golden requests were run through the bundle, or with nothing in `ndcg` are about to be; by kind."""
-        for kind, (measured, promised) in self._canaries.items():
-            promised.set(baseline.get(kind, 0.0))
-            if kind in ndcg:
-                measured.set(ndcg[kind])
-        if ndcg:
-            self._canary_run.set(now)
-
     def cache_requests(self, hits: int = 0, misses: int = 0, stale: int = 0) -> None:
-        """So many look-ups of request vectors since the last call."""
+        """So many look-ups of request vectors since the last call; `stale` were vectors of another bundle, which the
+        topic of controls held, and which were looked up again by their text."""
         for result, count in (("hit", hits), ("miss", misses), ("stale", stale)):
             self._cache.labels("requests", result).inc(count)
-
-    def adherence(self, *, base: float, fused: float, gain: float | None, overlap: float, ood: bool = False) -> None:
-        """One sampled ranking: alignments and overlap in 0..1; `gain` at most 1, None without headroom."""
-        if not all(map(isfinite, (base, fused, overlap, 0.0 if gain is None else gain))):
-            self._evaluations.labels("invalid").inc()
-            return
-        self._alignment["base"].observe(base)
-        self._alignment["fused"].observe(fused)
-        self._overlap.observe(overlap)
-        if gain is None:
-            self._evaluations.labels("no_headroom").inc()
-            return
-        # A list that was nearly in its best order can lose many times its headroom; once is enough to say so.
-        gain = min(1.0, max(-1.0, gain))
-        self._gain[ood].observe((1 + gain) / 2)
-        self._gain_squares[ood].inc(gain * gain)
-        self._evaluations.labels("adherent" if gain >= ADHERENT_GAIN else "nonadherent").inc()
-
-    def order_correlation(
-        self, *, fused_base: float, fused_request: float, base_request: float, overlap: float
-    ) -> None:
-        """Kendall's taus, in -1..1, of the three orders of one sampled ranking, and the overlap of its top."""
-        taus = {"fused_base": fused_base, "fused_request": fused_request, "base_request": base_request}
-        for pair, tau in taus.items():
-            self._correlation[pair].observe((1 + tau) / 2)
-        if base_request < CONFLICT_TAU:
-            dominated = overlap >= DOMINATED_OVERLAP and fused_base >= DOMINATED_TAU
-            self._conflicts.labels(_FLAGS[dominated]).inc()
 
     def rebalanced(self, seconds: float) -> None:
         """Partitions were assigned anew, `seconds` after the former ones were given up."""
@@ -279,9 +164,10 @@ class Metrics:
         """The worker starts."""
         self._build.info({"version": version, "python": python})
 
-    def bundle(self, name: str, version: str) -> None:
-        """A bundle is served from now on."""
+    def bundle(self, name: str, version: str, built_at: float) -> None:
+        """A bundle is served from now on; its item vectors were written at `built_at`."""
         self._bundle.info({"name": name, "version": version})
+        self._items_built.set(built_at)
 
     def bundle_swap(self, result: str) -> None:
         """An activated bundle was `taken` into service while the worker ran, or `refused`."""

@@ -5,9 +5,11 @@ from time import perf_counter
 from typing import Literal
 
 STAGES = ("decode", "control", "embed", "gather", "fuse", "encode", "emit")
-OUTCOMES = ("controlled", "base_only", "degraded", "error")
+OUTCOMES = ("controlled", "base_only", "degraded", "error", "refused")
+OWN_FAULTS = ("deadline", "model", "bug")
+"""Reasons of dead letters that are the service's own fault: `error`. Any other is of whoever sent the list: `refused`."""
 
-Outcome = Literal["controlled", "base_only", "degraded", "error"]
+Outcome = Literal["controlled", "base_only", "degraded"]
 
 
 class CandidateRun:
@@ -48,6 +50,6 @@ class CandidateRun:
         for outcome in outcomes:
             self.outcomes[outcome] += 1
 
-    def failed(self) -> None:
-        """A list became a dead letter, which is counted by its reason with `Metrics.dead_letter`."""
-        self.outcomes["error"] += 1
+    def failed(self, reason: str) -> None:
+        """A list became a dead letter, which is counted by its reason with `Metrics.dead_letter`, too."""
+        self.outcomes["error" if reason in OWN_FAULTS else "refused"] += 1

@@ -81,6 +81,8 @@ class Bundle:
     def __init__(self, folder: Path, manifest: Manifest, threads: int) -> None:
         self.folder, self.manifest, self._threads = folder, manifest, threads
         self.items = ItemVectors.load(folder)
+        self.built_at = (folder / VECTORS).stat().st_mtime
+        """When the item vectors were written, in seconds since 1970, as far as copies keep a file's time."""
         self.calibration = _decode(folder / CALIBRATION, BundleCalibration)
         self.request_tower = self._tower(REQUEST_TOWER)
         self.familiarity: Requests | None = None

@@ -95,7 +95,7 @@ class Agents:
 
         def failed(place: int, error: Exception) -> None:
             outputs[place] = self._dead(records[place], error, serving)
-            notes.failed()
+            notes.failed(error.reason if isinstance(error, BadEvent) else "bug")
 
         notes.start()
         for place, record in enumerate(records):
@@ -197,9 +197,9 @@ class Agents:
     def _count(self, request: ControlRequest, serving: Serving) -> None:
         """A request that became a control, or withdrew one."""
         told = serving.embedder.familiarity(request.text, request.context) if request.text else None
-        self._metrics.control_request(request.op, told is not None and told.ood)
+        self._metrics.quality.control_request(request.op, told is not None and told.ood)
         if told and request.op == "set":
-            self._metrics.familiarity(told.pvalue, told.quantiles, ood=told.ood)
+            self._metrics.quality.familiarity(told.pvalue, told.quantiles, ood=told.ood)
 
     async def index_items(self, run: Run) -> Handled:
         """Items → item vectors; a record with no value removes the item of its key."""
@@ -213,7 +213,7 @@ class Agents:
                     continue
                 item = decode_item(raw)
                 vector: ItemVector = await self._in_time(serving.embedder.item_vector, item)
-                self._metrics.item_place(serving.embedder.item_quantiles(vector) or ())
+                self._metrics.quality.item_place(serving.embedder.item_quantiles(vector) or ())
             except Exception as error:  # noqa: BLE001
                 outputs.append(self._dead(record, error, serving))
             else:

@@ -42,9 +42,9 @@ class Canaries:
 
     async def _run(self, serving: Serving) -> None:
         known = serving.embedder.canaries
-        self._metrics.canaries(time(), {}, known.baseline if known else {})
+        self._metrics.quality.canaries(time(), {}, known.baseline if known else {})
         if known and (figures := await self._figures(known, serving)) is not None:
-            self._metrics.canaries(time(), means(known.canaries, figures), known.baseline)
+            self._metrics.quality.canaries(time(), means(known.canaries, figures), known.baseline)
 
     async def _figures(self, known: CanarySet, serving: Serving) -> list[float] | None:
         """One for each canary; None where another bundle took over meanwhile, whose turn it then is."""

@@ -46,7 +46,7 @@ class Sampler:
         self._sampled.move_to_end(steering.request_id)
         if len(self._sampled) > REMEMBERED:
             self._sampled.popitem(last=False)
-        self._metrics.adherence(
+        self._metrics.quality.adherence(
             base=figures.base, fused=figures.fused, gain=figures.gain, overlap=figures.overlap, ood=steering.ood
         )
         whole = rank(msgspec.structs.replace(candidates, explain=True, top_k=TOP), steering, self._model).explain
@@ -54,7 +54,7 @@ class Sampler:
         assert whole.control_ranks is not None  # noqa: S101  there was a control
         base, control = np.array(whole.base_ranks), np.array(whole.control_ranks)
         fused = np.arange(len(base))
-        self._metrics.order_correlation(
+        self._metrics.quality.order_correlation(
             fused_base=kendall_tau(fused, base),
             fused_request=kendall_tau(fused, control),
             base_request=kendall_tau(base, control),

@@ -3,6 +3,7 @@
 import math
 import urllib.request
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from time import monotonic, time
 from typing import Literal, NamedTuple
 
@@ -76,9 +77,9 @@ class _Sums:
         pairs = [(self._selected(b, name, labels), self._selected(n, name, labels)) for b, n in self._pairs]
         return sum(now - before if now >= before else now for before, now in pairs)
 
-    def each(self, name: str, **labels: str) -> list[float]:
-        """Of all workers and all further labels."""
-        return [v for _, series in self._pairs for key, v in series.items() if _matches(key, name, labels)]
+    def each(self, name: str) -> list[list[float]]:
+        """By worker: the values of all labels."""
+        return [[v for key, v in series.items() if _matches(key, name, {})] for _, series in self._pairs]
 
     def label(self, name: str, label: str) -> list[str]:
         """The values of a label."""
@@ -110,14 +111,21 @@ def figures(before: Reading, now: Reading) -> list[Figure]:
     consumed, dead = sums.added("event_age_seconds_count"), sums.added("dead_letters_total")
     found.append(_share("dead letters", dead, consumed + dead, at_most=t.DEAD_LETTERS_SHARE))
     waiting = sums.total("consumer_lag_events")
-    wait = waiting / (consumed / sums.elapsed) if consumed else math.inf
+    # One event that is asked about before it is committed is no lag, however quiet it is afterwards.
+    wait = waiting / (consumed / sums.elapsed) if consumed else _since(sums, "last_event_timestamp_seconds")
     stuck = waiting > 0 and wait > t.LAG_SECONDS
     found.append(Figure("lag", f"{waiting:,.0f} events" + (f", {wait:,.1f} s" if consumed else ""),
                         f"at most {t.LAG_SECONDS} s", "wrong" if stuck else "well"))  # fmt: skip
-    beats = [time() - beat for beat in sums.each("heartbeat_timestamp_seconds") if beat]
+    beats = [time() - beat for (beat,) in sums.each("heartbeat_timestamp_seconds") if beat]
     if beats:
         found.append(_bounded("event loop silent for", max(beats), t.LOOP_SILENT_SECONDS, "s"))
     return found + _adherence(sums) + _canaries(sums) + [_bundles(sums)]
+
+
+def _since(sums: _Sums, name: str) -> float:
+    """Seconds since the last of these times, of any worker."""
+    last = max(chain.from_iterable(sums.each(name)), default=0.0)
+    return time() - last if last else math.inf
 
 
 def _adherence(sums: _Sums) -> list[Figure]:
@@ -141,10 +149,14 @@ def _adherence(sums: _Sums) -> list[Figure]:
 
 
 def _canaries(sums: _Sums) -> list[Figure]:
-    pairs = zip(sums.each("canary_ndcg_ratio"), sums.each("canary_baseline_ndcg_ratio"), strict=True)
-    kept = [now / then for now, then in pairs if then > 0]
-    runs = [run for run in sums.each("canary_last_run_timestamp_seconds") if run]
-    if not (kept and runs):
+    kept: list[float] = []
+    runs: list[float] = []
+    names = ("canary_ndcg_ratio", "canary_baseline_ndcg_ratio", "canary_last_run_timestamp_seconds")
+    for measured, promised, (run,) in zip(*map(sums.each, names), strict=True):
+        if run:  # of a worker that has only just started there is no figure yet
+            runs.append(run)
+            kept += [now / then for now, then in zip(measured, promised, strict=True) if then > 0]
+    if not kept:
         return [Figure("golden requests", "none were run", "", "unknown")]
     age = time() - min(runs)
     wrong = min(kept) < t.CANARY_SHARE or age > seconds(t.CANARY_AGE)

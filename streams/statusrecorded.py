@@ -73,6 +73,8 @@ _QUERIES = (
     ("requests unlike the bundle's, 6 h",
      _enough("job:feedranker_requests_ood:ratio_rate6h", "job:feedranker_requests:increase6h", t.OOD_SAMPLES),
      "%", f"at most {t.OOD_SHARE * 100:g} %", lambda v: v > t.OOD_SHARE),
-    ("golden requests", "feedranker_canary_ndcg_ratio{} / (feedranker_canary_baseline_ndcg_ratio{} > 0)", "%",
-     f"at least {t.CANARY_SHARE * 100:g} %", lambda v: v < t.CANARY_SHARE),
+    ("golden requests",
+     "feedranker_canary_ndcg_ratio{} / (feedranker_canary_baseline_ndcg_ratio{} > 0)\n"
+     "and on (job, instance) feedranker_canary_last_run_timestamp_seconds{} > 0",
+     "%", f"at least {t.CANARY_SHARE * 100:g} %", lambda v: v < t.CANARY_SHARE),
 )  # fmt: skip

@@ -121,7 +121,7 @@ class Swaps:
             log.exception("bundle %s met a bug", version)
             self._refused(version, serving, error)
         else:
-            self._metrics.bundle(bundle.manifest.name, version)
+            self._metrics.bundle(bundle.manifest.name, version, bundle.built_at)
             self._metrics.bundle_swap("taken")
             known = f"{len(self._controls)} controls and {len(self._late)} late items"
             log.info("bundle %s serves in place of %s: %s, %.1f s", version, serving, known, monotonic() - began)

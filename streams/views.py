@@ -57,6 +57,8 @@ class Controls:
         self._partitions: dict[int, _Partition] = {}
         self._next: tuple[RequestEmbedder, str] | None = None
         self._behind: dict[tuple[_Partition, str], None] = {}
+        self.stale = 0
+        """How many controls were read in the vectors of another bundle; only ever rises."""
 
     def of(self, partition: int) -> Mapping[str, Steering]:
         """By user, and kept up to date; once the partition is no longer kept, or another bundle serves, it stays as it
@@ -95,6 +97,7 @@ class Controls:
     async def _steering(self, control: Control) -> Steering:
         """In the vectors of the bundle that serves when this returns."""
         steering = Steering.of(control)
+        self.stale += steering.bundle != self._bundle
         while steering.bundle != self._bundle:
             steering = await self._embed(steering, control.text, control.context, self._embedder, self._bundle)
         return steering

@@ -75,7 +75,7 @@ class Worker:
         self._metrics, self._health = Metrics(self._registry), Health()
         self._health.set("bundle_loaded", True)
         self._metrics.build(__version__, platform.python_version())
-        self._metrics.bundle(bundle.manifest.name, bundle.version)
+        self._metrics.bundle(bundle.manifest.name, bundle.version, bundle.built_at)
 
         model = bundle.model(settings.weight, settings.fusion)
         self._towers = TowerThread()
@@ -192,7 +192,7 @@ class Worker:
         self._metrics.rebalanced(monotonic() - self._rebalance_began)
 
     async def _watch_state(self) -> None:
-        hits = misses = 0
+        hits = misses = stale = 0
         serving = self._agents.serving
         while True:
             if serving is not self._agents.serving:
@@ -204,8 +204,8 @@ class Worker:
             self._health.set("partitions_assigned", bool(self._app.consumer.assignment()))
             self._health.set("controls_recovered", recovered)
             self._metrics.holds(controls=len(self._controls), items=len(serving.model.items))
-            self._metrics.cache_requests(embedder.hits - hits, embedder.misses - misses)
-            hits, misses = embedder.hits, embedder.misses
+            self._metrics.cache_requests(embedder.hits - hits, embedder.misses - misses, self._controls.stale - stale)
+            hits, misses, stale = embedder.hits, embedder.misses, self._controls.stale
             await asyncio.sleep(STATE_INTERVAL)
 
     async def _watch_lag(self) -> None:

@@ -1,9 +1,10 @@
-"""A TCP proxy between clients and a broker, which can drop every connection for a while."""
+"""A TCP proxy between clients and a broker, which can drop every connection for a while, or be slow."""
 
 import contextlib
 import socket
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -20,6 +21,8 @@ class Proxy:
         self.target: tuple[str, int]
         self.dropped = 0
         """Connections that were cut, or refused while it was cut."""
+        self.late = 0.0
+        """Seconds by which whatever the broker sends comes late."""
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._cut = False
@@ -68,12 +71,13 @@ class Proxy:
             broker.settimeout(None)
             with self._lock:
                 self._open |= {client, broker}
-            for pair in ((client, broker), (broker, client)):
+            for pair in ((client, broker, lambda: 0.0), (broker, client, lambda: self.late)):
                 threading.Thread(target=self._forward, args=pair, daemon=True).start()
 
-    def _forward(self, source: socket.socket, sink: socket.socket) -> None:
+    def _forward(self, source: socket.socket, sink: socket.socket, late: Callable[[], float]) -> None:
         try:
             while data := source.recv(CHUNK):
+                time.sleep(late())
                 sink.sendall(data)
         except OSError:
             pass

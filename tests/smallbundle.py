@@ -33,7 +33,7 @@ class SmallBundle:
     """`items` items named i0, i1, ..., each embedded from its name. Bundles of unlike salts have unlike vectors."""
 
     def __init__(self, items: int = 50, version: str = "small", salt: str = "") -> None:
-        self.version, self.manifest = version, SimpleNamespace(name="small")
+        self.version, self.manifest, self.built_at = version, SimpleNamespace(name="small"), 5.0
         self.request_tower, self.item_tower = HashTower(salt), HashTower(salt)
         ids = [f"i{n}" for n in range(items)]
         rows = [quantize(HashTower(salt).embed(item_id)) for item_id in ids]

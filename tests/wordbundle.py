@@ -29,6 +29,8 @@ from tests.unit.tiny_towers import data, reseal
 
 DIMENSION, MAX_LENGTH = 64, 64
 EACH = 40
+MUTE = "hush"
+"""A word that the tower has no vector for: a request of it alone is a dead letter of class `model`."""
 SLOPE, INTERCEPT = 10.0, -2.0
 
 
@@ -41,10 +43,11 @@ def word_bundle(folder: Path) -> Path:
     """Make the bundle in `folder`."""
     folder.mkdir()
     catalogue, asked = load_dataset(data()).catalogue, usual_requests()
-    words = _words([*catalogue.texts(), *(f"{each.text} {each.context or ''}" for each in asked), "please"])
+    words = _words([*catalogue.texts(), *(f"{each.text} {each.context or ''}" for each in asked), "please", MUTE])
     _save_tokenizer(folder / layout.TOKENIZER, words)
     table = np.random.default_rng(5).normal(size=(len(words), DIMENSION)).astype(np.float32)
     table[2:4] = 0  # the marks at both ends mean nothing
+    table[words.index(MUTE)] = 0
     for file in (layout.REQUEST_TOWER, layout.ITEM_TOWER):
         _save_tower(folder / file, table)
     tower = Tower(folder / layout.REQUEST_TOWER, folder / layout.TOKENIZER, max_length=MAX_LENGTH)

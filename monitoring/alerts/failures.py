@@ -119,7 +119,7 @@ SERVICE = Group(
             f'sum by (job) (min_over_time(feedranker_consumer_lag_events{{topic=~".*candidates"}}[{t.STALLED_FOR}]) > 0)\n'
             "and (\n"
             f"  sum by (job) (increase(feedranker_end_to_end_duration_seconds_count[{t.STALLED_FOR}]))\n"
-            f'  + sum by (job) (increase(feedranker_rankings_total{{outcome="error"}}[{t.STALLED_FOR}]))\n'
+            f'  + sum by (job) (increase(feedranker_rankings_total{{outcome=~"error|refused"}}[{t.STALLED_FOR}]))\n'
             ") == 0",
             "{{ $labels.job }}: candidate lists wait and none is ranked",
             f"{{{{ $value }}}} lists are waiting, and for {t.STALLED_FOR} not one became a ranking or a dead letter.",
@@ -163,7 +163,8 @@ SERVICE = Group(
         ),
         Alert(
             "Down", "page",
-            f'up{{job=~"{t.JOBS}"}} == 0\nor absent(up{{job=~"{t.JOBS}"}})',
+            # With a job, or no dashboard, status or inhibition that selects by job would know of it.
+            f'up{{job=~"{t.JOBS}"}} == 0\nor label_replace(absent(up{{job=~"{t.JOBS}"}}), "job", "{t.JOB}", "", "")',
             "{{ with $labels.instance }}{{ . }} does not answer{{ else }}no worker is scraped{{ end }}",
             f"For {t.DOWN_FOR} {{{{ with $labels.instance }}}}the worker {{{{ . }}}} has not answered scrapes"
             "{{ else }}there has been no worker to scrape{{ end }}.",

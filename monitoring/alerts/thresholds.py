@@ -5,7 +5,7 @@ from typing import Literal
 
 Severity = Literal["page", "ticket"]
 
-JOBS = "ctrlrec.*"
+JOB, JOBS = "ctrlrec", "ctrlrec.*"
 """The scrape jobs whose workers must be up. Everything else holds for each job by itself."""
 
 

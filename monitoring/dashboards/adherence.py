@@ -4,7 +4,7 @@ from monitoring.alerts import thresholds as t
 from monitoring.alerts.objectives import OBJECTIVES
 from monitoring.alerts.rules import seconds
 from monitoring.dashboards.build import JOBS, Dashboard, Panel, Row
-from monitoring.dashboards.queries import gauge, mean, quantile, rate
+from monitoring.dashboards.queries import age, gauge, mean, quantile, rate
 
 _EVALUATED = rate("adherence_evaluations_total", "job", 'result=~"adherent|nonadherent"')
 _ADHERENT = rate("adherence_evaluations_total", "job", 'result="adherent"')
@@ -103,9 +103,12 @@ ADHERENCE = Dashboard(
                     limit=t.OVERFIT_GAP,
                 ),
                 Panel(
-                    "Drift of vectors", "Population stability index against the bundle's making. 6 h. "
+                    "Drift of vectors", "Population stability index against the bundle's making, up to 1. 6 h. "
                     f"Below {t.DRIFT_SAMPLES} vectors it says nothing: by chance alone it is 9 / n.", "none",
-                    [(f"job_tower_projection:feedranker_embedding:psi6h{{{JOBS}}}", "{{job}} {{tower}} {{projection}}")],
+                    [(
+                        f"clamp_max(job_tower_projection:feedranker_embedding:psi6h{{{JOBS}}}, 1)",
+                        "{{job}} {{tower}} {{projection}}",
+                    )],
                     limit=t.DRIFT_PSI,
                 ),
             ],
@@ -116,13 +119,17 @@ ADHERENCE = Dashboard(
                 Panel(
                     "Of what was promised", "nDCG of the golden requests, by the rule judge, over that of the bundle's making.",
                     "percentunit",
-                    [(f"{gauge('canary_ndcg_ratio')} / ({gauge('canary_baseline_ndcg_ratio')} > 0)", "{{instance}} {{kind}}")],
+                    [(
+                        f"{gauge('canary_ndcg_ratio')} / ({gauge('canary_baseline_ndcg_ratio')} > 0)\n"
+                        f"and on (job, instance) {gauge('canary_last_run_timestamp_seconds')} > 0",
+                        "{{instance}} {{kind}}",
+                    )],
                     limit=t.CANARY_SHARE,
                 ),
                 Panel("nDCG", "wish, the same in other words, and refused.", "percentunit",
                       [(gauge("canary_ndcg_ratio"), "{{instance}} {{kind}}")]),
                 Panel("Last run", "How long ago.", "s",
-                      [(f"time() - ({gauge('canary_last_run_timestamp_seconds')} > 0)", "{{instance}}")],
+                      [(age(gauge("canary_last_run_timestamp_seconds")), "{{instance}}")],
                       limit=seconds(t.CANARY_AGE)),
             ],
         ),

@@ -11,7 +11,7 @@ JOBS = 'job=~"$job"'
 """... and of every recorded one."""
 COLUMNS = 24
 
-Kind = Literal["timeseries", "stat", "bargauge", "table"]
+Kind = Literal["timeseries", "stat", "table"]
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,8 @@ def _panel(panel: Panel) -> dict[str, Any]:
     if panel.limit is not None:
         steps.append({"color": "red", "value": panel.limit})
     defaults["thresholds"] = {"mode": "absolute", "steps": steps}
-    instant = panel.kind in ("bargauge", "table")
+    # A range would have a stat show its last value long after the workers are gone.
+    instant = panel.kind != "timeseries"
     return {
         "type": panel.kind,
         "title": panel.title,

@@ -2,7 +2,7 @@
 
 from monitoring.alerts import thresholds as t
 from monitoring.dashboards.build import JOBS, WORKERS, Dashboard, Panel, Row
-from monitoring.dashboards.queries import gauge, increase, quantile, rate
+from monitoring.dashboards.queries import age, gauge, increase, quantile, rate
 
 HEARTBEAT = gauge("heartbeat_timestamp_seconds")
 
@@ -29,10 +29,10 @@ KAFKA = Dashboard(
                 ),
                 Panel(
                     "Quiet for", "Since the last event of each topic was consumed, by any worker.", "s",
-                    [(f"time() - max by (job, topic) ({gauge('last_event_timestamp_seconds')} > 0)", "{{job}} {{topic}}")],
+                    [(age(f"max by (job, topic) ({gauge('last_event_timestamp_seconds')})"), "{{job}} {{topic}}")],
                 ),
                 Panel("Nothing confirmed for", "Since the last ranking was confirmed, by worker.", "s",
-                      [(f"time() - ({gauge('last_ranking_timestamp_seconds')} > 0)", "{{instance}}")]),
+                      [(age(gauge("last_ranking_timestamp_seconds")), "{{instance}}")]),
             ],
         ),
         Row(
@@ -62,7 +62,7 @@ KAFKA = Dashboard(
             [
                 Panel("Up", "1 where the last scrape succeeded.", "short", [(f"up{{{WORKERS}}}", "{{instance}}")]),
                 Panel("Silence of the event loop", "Since its last heartbeat.", "s",
-                      [(f"timestamp({HEARTBEAT}) - ({HEARTBEAT} > 0)", "{{instance}}")],
+                      [(f"clamp_min(timestamp({HEARTBEAT}) - ({HEARTBEAT} > 0), 0)", "{{instance}}")],
                       limit=t.LOOP_SILENT_SECONDS),
                 Panel("Lateness of the event loop", "99th percentile of how late it wakes up.", "s",
                       [(quantile(0.99, "event_loop_lag_seconds", "instance"), "{{instance}}")],
@@ -77,7 +77,7 @@ KAFKA = Dashboard(
                 Panel("Open files", "Sockets are files.", "short",
                       [(f"process_open_fds{{{WORKERS}}}", "{{instance}}")]),
                 Panel("Age of the process", "A saw-tooth is a worker that restarts.", "s",
-                      [(f"time() - process_start_time_seconds{{{WORKERS}}}", "{{instance}}")]),
+                      [(age(f"process_start_time_seconds{{{WORKERS}}}"), "{{instance}}")]),
                 Panel("Figures refused", "Observations that were not numbers, in each step: a bug.", "short",
                       [(increase("observations_refused_total", "instance"), "{{instance}}")]),
             ],

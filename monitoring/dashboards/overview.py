@@ -3,7 +3,7 @@
 from monitoring.alerts import thresholds as t
 from monitoring.alerts.objectives import OBJECTIVES, Objective
 from monitoring.dashboards.build import JOBS, WORKERS, Dashboard, Panel, Row
-from monitoring.dashboards.queries import gauge, mean, quantile, rate, share
+from monitoring.dashboards.queries import age, gauge, increase, mean, quantile, rate, share
 
 
 def _burn(objective: Objective) -> Panel:
@@ -32,16 +32,19 @@ OVERVIEW = Dashboard(
                 Panel(
                     "Alerts", "What fires now.", "none",
                     [(f'sum by (alertname, severity) (ALERTS{{alertstate="firing",{JOBS}}})', "{{alertname}}")],
-                    kind="table", width=8,
+                    kind="table", width=6,
                 ),
                 Panel("Workers", "That answer scrapes.", "short", [(f"sum by (job) (up{{{WORKERS}}})", "{{job}}")],
-                      kind="stat", width=4),
-                Panel("Rankings", "A second.", "reqps", [(rate("rankings_total", "job", 'outcome!="error"'), "{{job}}")],
-                      kind="stat", width=4),
+                      kind="stat", width=3),
+                Panel("Silent workers", "That should answer scrapes, and do not.", "short",
+                      [(f"count by (job) (up{{{WORKERS}}}) - sum by (job) (up{{{WORKERS}}})", "{{job}}")],
+                      kind="stat", width=3, limit=1),
+                Panel("Rankings", "A second.", "reqps",
+                      [(rate("rankings_total", "job", 'outcome!~"error|refused"'), "{{job}}")], kind="stat", width=4),
                 Panel("Slowest of a hundred", "99th percentile, end to end.", "s",
                       [(quantile(0.99, "end_to_end_duration_seconds", "job"), "{{job}}")],
                       kind="stat", width=4, limit=t.LATENCY_SECONDS),
-                Panel("Bundle", "Which bundle how many workers serve.", "short",
+                Panel("Workers by bundle", "More than one bundle for minutes: somebody refuses, or was forgotten.", "short",
                       [(f"count by (job, version) (feedranker_bundle_info{{{WORKERS}}})", "{{job}} {{version}}")],
                       kind="stat", width=4),
             ],
@@ -54,7 +57,7 @@ OVERVIEW = Dashboard(
                 Panel(
                     "Lists by outcome",
                     "controlled: steered by a request; base_only: the reader has none; degraded: it could not be followed "
-                    "in full; error: a dead letter.",
+                    "in full; error: a dead letter by our own fault; refused: one by its sender's.",
                     "reqps", [(rate("rankings_total", "outcome"), "{{outcome}}")], stack=True,
                 ),
                 Panel(
@@ -86,7 +89,13 @@ OVERVIEW = Dashboard(
                 Panel("Items with a vector", "Of the bundle, and those that came later.", "short",
                       [(gauge("item_vectors"), "{{instance}}")]),
                 Panel("Vectors found in the cache", "Share of the look-ups of requests' vectors.", "percentunit",
-                      [(share("cache_requests_total", 'result="hit"'), "{{job}}")]),
+                      [(share("cache_requests_total", 'result="hit"', 'result!="stale"'), "{{job}}")]),
+                Panel("Age of the bundle's vectors", "Since they were written; items that came later have their own.", "s",
+                      [(age(gauge("item_vectors_built_timestamp_seconds")), "{{instance}}")]),
+                Panel("Controls of another bundle", "Read a second, and embedded again: after a swap or a start.", "reqps",
+                      [(rate("cache_requests_total", "instance", 'result="stale"'), "{{instance}}")]),
+                Panel("Bundles activated", "In each step, by whether the worker took or refused them.", "short",
+                      [(increase("bundle_swaps_total", "instance, result"), "{{instance}} {{result}}")]),
             ],
         ),
     ],

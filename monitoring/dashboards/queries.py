@@ -34,5 +34,10 @@ def gauge(name: str, matchers: str = "") -> str:
     return f"feedranker_{name}{{{_both(matchers)}}}"
 
 
+def age(timestamp: str) -> str:
+    """Seconds since a time, where there is one. A scrape is dated when it begins, so that its values may be younger."""
+    return f"clamp_min(time() - ({timestamp} > 0), 0)"
+
+
 def _both(matchers: str) -> str:
     return f"{WORKERS},{matchers}" if matchers else WORKERS

@@ -1,179 +1,105 @@
 """Real faults under a real Prometheus: the alert that is named for a fault fires, and none of the others.
 
 Every fault has a worker and a job of its own, so all of them happen at once, and each job shows that the others' alerts
-stay silent. The rules are the ones that are shipped, with every window and wait a twentieth as long; and since several
-workers share a test's few cores, what must take 250 ms may take ten times as long.
+stay silent. The rules are the ones that are shipped, with every window and wait a twentieth as long. Where many workers
+share a test's few cores, what must take 250 ms may take ten times as long; faults that make a worker slow have a scene
+of two workers, and the limits that are shipped. NoLift and OverfitGap want hundreds of samples of a bundle that is bad
+in one way only: they have none here but their cases for promtool (tests/unit/alert_cases.py).
 """
 
-import json
-import os
-import random
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from signal import SIGKILL, SIGSTOP, Signals
-from typing import Any
 
 import msgspec
 import pytest
-from kafka import KafkaProducer
 from rich.console import Console
 from rich.table import Table
 
 from monitoring.alerts import failures, objectives
 from monitoring.alerts.rules import Links, to_yaml
-from streams.kafka import kafka_python_connection
+from streams.broker import EmbeddedBroker
 from streams.settings import Settings
-from streams.supervise import WorkerProcess
-from streams.topics import ensure_topics
-from tests.live import ITEMS, candidates, live_settings, request
+from tests.faults.scenes import Fault, Scene, causes, inputs, slowness
+from tests.live import live_settings
 from tests.prometheus import SHORTER, Prometheus, needs_prometheus, shorter_rules
+from tests.proxy import Proxy
+from tests.unit.slow_towers import slow_bundle_folder
 from tests.unit.test_alerts import ALERTS
-from tests.wordbundle import shuffle_items, usual_requests, word_bundle
+from tests.wordbundle import shuffle_items, word_bundle
 
 pytestmark = [pytest.mark.faults, needs_prometheus]
 
-READERS, RATE = 150, 6.0
-"""Readers, each with a request and a list, and how many of them a second."""
-AHEAD = 8
-"""A reader's list comes so many readers after the request, which is in force by then."""
 PATIENCE = 150.0
 LINGER = 3.0
 """Seconds that an alert fires before the matrix is drawn, so that others have the time to fire, too."""
-
-
-@dataclass
-class Fault:
-    """What happens to a worker, and what must be said of it."""
-
-    name: str
-    alert: str
-    weight: float = 0.8
-    shuffled: bool = False
-    ask: Callable[[random.Random], str] | None = None
-    readers: int = READERS
-    rate: float = RATE
-    broken: int = 0
-    """Requests that are no JSON."""
-    signal: Signals | None = None
-    """Sent to the worker once it has ranked for a while."""
-    promises: frozenset[str] = frozenset()
-    """Budgets that the fault burns: its symptom, not another fault."""
-    fired: dict[str, float] = field(default_factory=dict)
-    """Alert → seconds from the fault on."""
-
-    @property
-    def job(self) -> str:
-        return "ctrlrec-" + self.name.replace(" ", "-")
-
-
-def _gibberish(rng: random.Random) -> str:
-    letters = "bcdfghjklmnpqrstvwxz"
-    return " ".join("".join(rng.choices(letters, k=rng.randint(4, 9))) for _ in range(rng.randint(3, 6)))
-
-
-def _faults() -> list[Fault]:
-    return [
-        Fault("paused worker", "Stalled", signal=SIGSTOP),
-        Fault("killed worker", "Down", signal=SIGKILL),
-        Fault(
-            "weight of 0", "BaseDominance", weight=0.0, readers=330, rate=12.0, promises=frozenset({"AdherenceBurn"})
-        ),
-        Fault("gibberish", "OodShift", ask=_gibberish),
-        Fault("shuffled vectors", "CanaryFailed", shuffled=True),
-        Fault("broken events", "DeadLetters", broken=30),
-    ]
-
-
-class Scene(threading.Thread):
-    """One worker and its readers. The thread publishes; `start` it when the worker is ready."""
-
-    def __init__(self, fault: Fault, settings: Settings, folder: Path) -> None:
-        super().__init__(daemon=True)
-        self.fault, self._settings, self._stopped = fault, settings, threading.Event()
-        self.began = float("inf")
-        ensure_topics(settings)
-        self.worker = WorkerProcess(settings, folder / f"{fault.job}.log")
-        self._producer = KafkaProducer(**kafka_python_connection(settings), linger_ms=2)
-
-    def run(self) -> None:
-        rng = random.Random(self.fault.name)
-        usual = [each.text for each in usual_requests()]
-        self.began = time.time()
-        for number in range(self.fault.readers):
-            if self._stopped.wait(1 / self.fault.rate):
-                return
-            reader = f"reader {number}"
-            text = self.fault.ask(rng) if self.fault.ask else rng.choice(usual)
-            scores = rng.sample(range(1000), len(ITEMS))
-            self._send("requests", reader, request(reader, text))
-            if number < self.fault.broken:
-                self._producer.send(self._settings.topic("requests"), b"{", key=reader.encode())
-            if number >= AHEAD:
-                earlier = f"reader {number - AHEAD}"
-                self._send("candidates", earlier, candidates(earlier, base_scores=list(map(float, scores))))
-            if number == 40 and self.fault.signal:
-                self.began = time.time()
-                os.kill(self.worker.process.pid, self.fault.signal)
-
-    def _send(self, topic: str, key: str, event: dict[str, Any]) -> None:
-        self._producer.send(self._settings.topic(topic), json.dumps(event).encode(), key=key.encode())
-
-    def close(self) -> None:
-        self._stopped.set()
-        if self.is_alive():
-            self.join()
-        self.worker.kill()
-        self._producer.close(timeout=1)
+Make = Callable[[list[Fault]], list[Scene]]
 
 
 @pytest.fixture
-def scenes(embedded: str, tmp_path: Path) -> Iterator[list[Scene]]:
+def slow_link() -> Iterator[Proxy]:
+    """The only way to a broker of its own."""
+    with Proxy() as proxy, EmbeddedBroker(advertised=proxy.address) as broker:
+        proxy.target = "127.0.0.1", broker.port
+        yield proxy
+
+
+@pytest.fixture
+def scenes(embedded: str, slow_link: Proxy, tmp_path: Path) -> Iterator[Make]:
     """Workers that are ready and under traffic soon."""
-    whole, shuffled = word_bundle(tmp_path / "bundle"), word_bundle(tmp_path / "shuffled")
-    shuffle_items(shuffled)
+    bundles = {name: word_bundle(tmp_path / name) for name in ("words", "shuffled")}
+    shuffle_items(bundles["shuffled"])
     made: list[Scene] = []
-    try:
-        for fault in _faults():
+
+    def make(faults: list[Fault]) -> list[Scene]:
+        for fault in faults:
+            bundle = slow_bundle_folder() if fault.bundle == "slow" else bundles[fault.bundle]
+            broker = slow_link.address if fault.late else embedded
             settings = live_settings(
-                embedded, shuffled if fault.shuffled else whole, weight=fault.weight, partitions=1, fetch_wait=0.1,
-                canary_interval=5.0,
-            )  # fmt: skip
+                broker, bundle, weight=fault.weight, partitions=1, fetch_wait=0.1, canary_interval=5.0
+            )
             made.append(Scene(fault, settings, tmp_path))
             made[-1].worker.start()
         for scene in made:
             scene.worker.wait_ready(120)
-        yield made
+        slow_link.late = max(fault.late for fault in faults)
+        return made
+
+    try:
+        yield make
     finally:
+        slow_link.late = 0.0
         for scene in made:
             scene.close()
 
 
-def test_a_fault_fires_its_alert_and_no_other(scenes: list[Scene], tmp_path: Path) -> None:
-    workers = {scene.fault.job: [scene.worker.monitoring] for scene in scenes}
-    prometheus = Prometheus(tmp_path, workers, [shorter_rules(tmp_path)])
+@pytest.mark.parametrize(("faults", "limit"), [(causes, "2.5"), (inputs, "2.5"), (slowness, "0.25")])
+def test_a_fault_fires_its_alert_and_no_other(
+    scenes: Make, faults: Callable[[], list[Fault]], limit: str, tmp_path: Path
+) -> None:
+    played = scenes(faults())
+    workers = {scene.fault.job: [scene.worker.monitoring] for scene in played}
+    prometheus = Prometheus(tmp_path, workers, [shorter_rules(tmp_path, limit)])
     prometheus.start()
     try:
         prometheus.wait_ready()
         deadline = time.monotonic() + PATIENCE
-        while prometheus.values("sum(up)") != [float(len(scenes))] and time.monotonic() < deadline:
+        while prometheus.values("sum(up)") != [float(len(played))] and time.monotonic() < deadline:
             time.sleep(0.5)
         time.sleep(2)  # a counter must have been seen before it rises
-        for scene in scenes:
+        for scene in played:
             scene.start()
-        while any(_open(scene) for scene in scenes) and time.monotonic() < deadline:
-            _look(prometheus, scenes)
+        while any(_open(scene) for scene in played) and time.monotonic() < deadline:
+            _look(prometheus, played)
             time.sleep(0.5)
         held = {
-            scene.fault.job: prometheus.ask("query", query=f'ALERTS{{job="{scene.fault.job}"}}') for scene in scenes
+            scene.fault.job: prometheus.ask("query", query=f'ALERTS{{job="{scene.fault.job}"}}') for scene in played
         }
     finally:
         prometheus.stop()
-    Console(width=150).print(_matrix([scene.fault for scene in scenes]))
-    for fault in (scene.fault for scene in scenes):
+    Console(width=150).print(_matrix([scene.fault for scene in played]))
+    for fault in (scene.fault for scene in played):
         assert fault.alert in fault.fired, (fault.name, fault.fired, held[fault.job])
         assert set(fault.fired) - fault.promises == {fault.alert}, (fault.name, fault.fired)
 
@@ -208,13 +134,14 @@ def _matrix(faults: list[Fault]) -> Table:
 
 
 def test_windows_are_shortened_and_nothing_else(tmp_path: Path) -> None:
-    text = shorter_rules(tmp_path).read_text()
+    text = shorter_rules(tmp_path, "0.25").read_text()
     groups = objectives.RECORDING + failures.RECORDING + objectives.ALERTS + failures.ALERTS
     whole = to_yaml(groups, Links())
     assert "[180s]" in text
-    windows = r"\[\d+\w\]|for: \d+\w|le=\"[\d.]+\""
+    windows = r"\[\d+\w\]|for: \d+\w"
     assert re.sub(windows, "", text) == re.sub(windows, "", whole)
     assert not re.search(r"\[\d+[mhd]\]|for: \d+[mhd]", text)
+    assert shorter_rules(tmp_path, "2.5").read_text().replace('le="2.5"', 'le="0.25"') == text
 
 
 def test_a_setting_of_0_is_what_a_worker_reads() -> None:

@@ -32,7 +32,7 @@ def test_metrics_count_what_was_sent(live: Live) -> None:
         'feedranker_rankings_total{outcome="base_only"}': 1,
         'feedranker_rankings_total{outcome="degraded"}': 1,
         'feedranker_rankings_total{outcome="controlled"}': 1,
-        'feedranker_rankings_total{outcome="error"}': 3,
+        'feedranker_rankings_total{outcome="refused"}': 3,
         'feedranker_dead_letters_total{reason="malformed"}': 1,
         'feedranker_dead_letters_total{reason="schema"}': 2,
         "feedranker_unknown_items_total": 2,

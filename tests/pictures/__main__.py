@@ -21,15 +21,16 @@ from streams.settings import Settings
 from streams.supervise import WorkerProcess
 from streams.topics import ensure_topics
 from tests.live import ITEMS, candidates, live_settings, request
-from tests.pictures.draw import Line, draw, legend
+from tests.pictures.draw import Line, Span, draw, legend
 from tests.prometheus import SHORTER, Prometheus, shorter_rules
 from tests.unit.queries import plain
 from tests.unit.tiny_towers import data
 from tests.wordbundle import usual_requests, word_bundle
 
 MINUTES, RATE = 4.0, 12.0
-PAUSED_FROM, PAUSED_FOR = 0.55, 7.0
-"""One of the two workers hangs after this share of the time, for so many seconds: less than its session."""
+PAUSED_FROM, PAUSED_FOR = 0.55, 14.0
+"""One of the two workers hangs after this share of the time, for so many seconds: more than its session, so that the
+other takes its partitions over."""
 STEP = 2
 RATE_INTERVAL = "12s"
 
@@ -43,8 +44,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, EmbeddedBroker() as broker:
         folder = Path(name)
         settings = live_settings(
-            broker.bootstrap, word_bundle(folder / "bundle"), fetch_wait=0.1, canary_interval=10.0, session_timeout=10.0
-        )
+            broker.bootstrap, word_bundle(folder / "bundle"), fetch_wait=0.1, canary_interval=10.0, session_timeout=10.0,
+            topic_prefix="feed.",
+        )  # fmt: skip
         ensure_topics(settings)
         workers = [WorkerProcess(settings, folder / f"worker{number}.log") for number in range(2)]
         try:
@@ -60,7 +62,9 @@ def main() -> None:
                 time.sleep(3)
                 began = time.time()
                 _traffic(settings, workers[0], options.minutes * 60)
-                _draw_all(prometheus, began, time.time(), options.into)
+                hung = PAUSED_FROM * options.minutes
+                span = Span(hung, hung + PAUSED_FOR / 60, f"a worker hangs for {PAUSED_FOR:g} s")
+                draw_all(prometheus, began, time.time(), options.into, span)
             finally:
                 prometheus.stop()
         finally:
@@ -102,29 +106,33 @@ def _traffic(settings: Settings, victim: WorkerProcess, length: float) -> None:
     producer.close(timeout=5)
 
 
-def _draw_all(prometheus: Prometheus, began: float, ended: float, into: Path) -> None:
+def draw_all(prometheus: Prometheus, began: float, ended: float, into: Path, span: Span) -> None:
+    """Every row of every dashboard, from what was recorded between the two times."""
+
     def lines(panel: Panel) -> list[Line]:
         found = []
         for query, pattern in panel.queries:
             expr = plain(query).replace("[1m]", f"[{RATE_INTERVAL}]")
+            if panel.kind != "timeseries":  # what is so at the end, and not what once was
+                for series in prometheus.ask("query", query=expr, time=str(ended))["result"]:
+                    labels, value = series["metric"], float(series["value"][1])
+                    name = " ".join(labels.values()) if panel.kind == "table" else legend(pattern, labels)
+                    found.append(Line(name, [(ended - began) / 60], [value]))
+                continue
             answer = prometheus.ask("query_range", query=expr, start=str(began), end=str(ended), step=str(STEP))
             for series in answer["result"]:
                 points = {round(float(at) - began): float(value) for at, value in series["values"]}
                 # What was not recorded is a gap, and no straight line across it.
                 moments = range(0, round(ended - began) + 1, STEP)
                 values = [points.get(at, nan) if isfinite(points.get(at, nan)) else nan for at in moments]
-                if panel.kind != "timeseries":
-                    values = [value for value in values if isfinite(value)]
                 if any(map(isfinite, values)):
-                    labels = series["metric"]
-                    name = " ".join(labels.values()) if panel.kind == "table" else legend(pattern, labels)
-                    found.append(Line(name, [at / 60 for at in moments], values))
+                    found.append(Line(legend(pattern, series["metric"]), [at / 60 for at in moments], values))
         return found
 
-    note = f"two workers on a test's broker, one of which hung for {PAUSED_FOR:g} s; windows {SHORTER} times shorter"
+    note = f"Two workers on a test's broker. Windows are {SHORTER} times as short as they say: 1 h is {3600 // SHORTER} s here."
     for name, dashboard in DASHBOARDS.items():
         for number, row in enumerate(dashboard.rows, 1):
-            draw(row, lines, into / f"{name}-{number}.png", note)
+            draw(row, lines, into / f"{name}-{number}.png", note, span)
 
 
 if __name__ == "__main__":

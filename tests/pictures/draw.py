@@ -4,20 +4,23 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import matplotlib as mpl
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter
 
 from monitoring.dashboards.build import Panel, Row
 
 ACROSS = 3
 COLOURS = ["#1f77b4", "#e07b00", "#2a9d4a", "#9467bd", "#8c564b", "#17a2b8", "#7f7f7f", "#bcbd22"]
-LIMIT = "#c62828"
+STYLES = ["-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2))]
+"""So that a line that lies on another one does not hide it."""
+LIMIT, WELL, GREY = "#c62828", "#2a9d4a", "#555555"
+HEIGHT, WORDS_HEIGHT, ENTRY = 2.4, 1.3, 0.17
+"""Inches of a panel, of one that has only words, and of a line of a legend."""
 _LABEL = re.compile(r"{{(\w+)}}")
 
 
@@ -29,6 +32,14 @@ class Line(NamedTuple):
     values: list[float]
 
 
+class Span(NamedTuple):
+    """Minutes during which something was the matter."""
+
+    begin: float
+    end: float
+    what: str
+
+
 Lines = Callable[[Panel], list[Line]]
 """What a panel shows."""
 
@@ -38,99 +49,125 @@ def legend(pattern: str, labels: dict[str, str]) -> str:
     return _LABEL.sub(lambda label: labels.get(label[1], ""), pattern).strip() or "value"
 
 
-def draw(row: Row, lines: Lines, file: Path, note: str) -> None:
+def draw(row: Row, lines: Lines, file: Path, note: str, span: Span | None = None) -> None:
     """Write the row as a PNG."""
-    down = math.ceil(len(row.panels) / ACROSS)
-    across = min(ACROSS, len(row.panels))
-    figure, axes = plt.subplots(down, across, figsize=(4.4 * across, 2.5 * down + 0.5), squeeze=False)
+    panels = [(panel, sorted(lines(panel), key=lambda line: line.name)) for panel in row.panels]
+    down, across = math.ceil(len(panels) / ACROSS), min(ACROSS, len(panels))
+    grid = [panels[first : first + ACROSS] for first in range(0, len(panels), ACROSS)]
+    heights = [max(_height(panel, shown) for panel, shown in part) for part in grid]
+    size = (4.4 * across, sum(heights) + 0.7)
+    figure, axes = plt.subplots(down, across, figsize=size, squeeze=False, height_ratios=heights)
     places = list(axes.flat)
-    for place, panel in zip(places, row.panels, strict=False):
-        _panel(place, panel, lines(panel))
-    for place in places[len(row.panels) :]:
+    for place, (panel, shown) in zip(places, panels, strict=False):
+        _panel(place, panel, shown, span)
+    for place in places[len(panels) :]:
         place.set_axis_off()
-    figure.suptitle(row.title, x=0.01, ha="left", fontsize=12, fontweight="bold")
-    figure.text(0.99, 0.005, note, ha="right", va="bottom", fontsize=6.5, color="#777777")
-    figure.tight_layout(rect=(0, 0.02, 1, 0.99))
+    figure.suptitle(row.title, x=0.01, y=1 - 0.08 / size[1], ha="left", va="top", fontsize=12, fontweight="bold")
+    figure.text(0.01, 1 - 0.36 / size[1], note, ha="left", va="top", fontsize=8.5, color=GREY)
+    figure.tight_layout(rect=(0, 0, 1, 1 - 0.5 / size[1]))
     figure.savefig(file, dpi=72)
     plt.close(figure)
 
 
-def _panel(place: Axes, panel: Panel, lines: Sequence[Line]) -> None:
+def _columns(lines: Sequence[Line]) -> int:
+    """Of a legend, so that it is no wider than its panel."""
+    longest = max((len(line.name) for line in lines), default=0)
+    return max(1, min(4, len(lines), 62 // (longest + 6)))
+
+
+def _height(panel: Panel, lines: Sequence[Line]) -> float:
+    if panel.kind != "timeseries":
+        return WORDS_HEIGHT
+    return HEIGHT + ENTRY * math.ceil(len(lines) / _columns(lines))
+
+
+def _panel(place: Axes, panel: Panel, lines: Sequence[Line], span: Span | None) -> None:
     place.set_title(panel.title, fontsize=9.5, loc="left")
-    if panel.kind in ("stat", "table"):
+    if panel.kind != "timeseries":
         _words(place, panel, lines)
+        return
+    place.spines[["top", "right"]].set_visible(False)
+    if not lines:
+        place.set(xticks=[], yticks=[])
+        place.text(0.5, 0.5, "no data", ha="center", va="center", transform=place.transAxes, color=GREY)
         return
     place.grid(alpha=0.25)
     place.tick_params(labelsize=7.5)
-    place.spines[["top", "right"]].set_visible(False)
-    place.yaxis.set_major_formatter(FuncFormatter(lambda value, _: written(value, panel.unit)))
-    place.set_xlabel("minutes", fontsize=7)
-    if not lines:
-        place.text(0.5, 0.5, "no data", ha="center", va="center", transform=place.transAxes, color="#777777")
-        return
-    shown = sorted(lines, key=lambda line: line.name)
-    if panel.stack:
-        moments = sorted({minute for line in shown for minute in line.minutes})
-        heights = [
-            [dict(zip(line.minutes, line.values, strict=True)).get(m, math.nan) for m in moments] for line in shown
-        ]
-        colours = [COLOURS[n % len(COLOURS)] for n in range(len(shown))]
-        place.stackplot(moments, heights, labels=[line.name for line in shown], colors=colours, alpha=0.75)
-    else:
-        for number, line in enumerate(shown):
-            place.plot(line.minutes, line.values, label=line.name, color=COLOURS[number % len(COLOURS)], linewidth=1.4)
-    _scale(place, panel, shown)
-    place.legend(fontsize=6.5, loc="best", framealpha=0.8, ncols=1 if len(shown) < 5 else 2)
-
-
-def _scale(place: Axes, panel: Panel, lines: Sequence[Line]) -> None:
-    """The limit is drawn where it would be seen: a line far above all values would press them to the floor."""
+    place.set_xlabel("minutes", fontsize=7, loc="right", labelpad=1)
     place.set_xlim(0, max(line.minutes[-1] for line in lines))
-    values = [value for line in lines for value in line.values if not math.isnan(value)]
-    top, bottom = max(values, default=0.0), min(values, default=0.0)
-    high = 1.08 * top if top > 0 else (panel.limit or 1.0)
-    low = min(0.0, 1.08 * bottom)
-    place.set_ylim(low, high)
-    if panel.limit is None:
-        return
-    if top <= 0 or panel.limit <= 3 * top:
-        place.axhline(panel.limit, color=LIMIT, linestyle="--", linewidth=1)
-        place.set_ylim(low, max(high, 1.1 * panel.limit))
+    moments = sorted({minute for line in lines for minute in line.minutes})
+    rows = [[dict(zip(line.minutes, line.values, strict=True)).get(m, math.nan) for m in moments] for line in lines]
+    tops = [sum(v for v in column if not math.isnan(v)) for column in zip(*rows, strict=True)] if panel.stack else [
+        v for row in rows for v in row if not math.isnan(v)
+    ]  # fmt: skip
+    by, unit = scale(panel.unit, max(map(abs, tops), default=0.0))
+    rows = [[value / by for value in row] for row in rows]
+    if panel.stack:
+        colours = [COLOURS[n % len(COLOURS)] for n in range(len(lines))]
+        place.stackplot(moments, rows, labels=[line.name for line in lines], colors=colours, alpha=0.75)
     else:
+        for n, (line, values) in enumerate(zip(lines, rows, strict=True)):
+            colour, style = COLOURS[n % len(COLOURS)], STYLES[n % len(STYLES)]
+            place.plot(moments, values, label=line.name, color=colour, linestyle=style, linewidth=1.6)
+    place.yaxis.set_major_formatter(lambda value, _: f"{value:.4g}{unit}")
+    _frame(place, panel, [top / by for top in tops], by)
+    if span:
+        above = place.get_xaxis_transform()
+        place.axvspan(span.begin, span.end, color=LIMIT, alpha=0.08, linewidth=0)
+        place.text(span.begin, 1, span.what, fontsize=6.5, color=LIMIT, va="bottom", transform=above)
+    place.legend(fontsize=6.8, loc="upper left", bbox_to_anchor=(-0.02, -0.23), ncols=_columns(lines), frameon=False,
+                 borderaxespad=0, handlelength=2.6, columnspacing=1.2)  # fmt: skip
+
+
+def _frame(place: Axes, panel: Panel, values: Sequence[float], by: float) -> None:
+    """The limit is drawn where it would be seen: a line far above all values would press them to the floor."""
+    limit = None if panel.limit is None else panel.limit / by
+    top, bottom = max(values, default=0.0), min(values, default=0.0)
+    high = top if top > 0 else (limit or 1.0)
+    if limit is not None and (top <= 0 or limit <= 3 * top):
+        high = max(high, limit)
+        place.axhline(limit, color=LIMIT, linestyle="--", linewidth=1)
+    elif panel.limit is not None:
         place.text(0.99, 0.97, f"limit {written(panel.limit, panel.unit)} ↑", color=LIMIT, fontsize=7, ha="right", va="top",
                    transform=place.transAxes)  # fmt: skip
+    # A little below 0, or a line at 0 would be taken for the axis.
+    place.set_ylim(min(-0.04 * high, 1.08 * bottom), 1.08 * high)
 
 
 def _words(place: Axes, panel: Panel, lines: Sequence[Line]) -> None:
+    """The last values, large."""
     place.set_axis_off()
     if panel.kind == "table":
         text = "\n".join(line.name for line in lines) or "none"
-        place.text(
-            0.02, 0.85, text, fontsize=11, va="top", color=LIMIT if lines else "#2a9d4a", transform=place.transAxes
-        )
+        place.text(0.02, 0.85, text, fontsize=11, va="top", color=LIMIT if lines else WELL, transform=place.transAxes)
         return
+    if not lines:
+        place.text(0.02, 0.5, "no data", fontsize=14, color=LIMIT, transform=place.transAxes)
     for number, line in enumerate(lines[:3]):
-        wrong = line.values[-1] > panel.limit if panel.limit is not None else line.values[-1] == 0
-        colour = LIMIT if wrong else "#2a9d4a"
-        height = 0.62 - 0.3 * number
-        place.text(
-            0.02, height, written(line.values[-1], panel.unit), fontsize=22, color=colour, transform=place.transAxes
-        )
-        place.text(0.98, height, line.name, fontsize=8, ha="right", color="#555555", transform=place.transAxes)
+        wrong = panel.limit is not None and line.values[-1] >= panel.limit
+        said = written(line.values[-1], panel.unit)
+        height = 0.5 - 0.35 * number
+        place.text(0.02, height, said, fontsize=20, color=LIMIT if wrong else WELL, transform=place.transAxes)
+        place.text(0.4, height, line.name, fontsize=8, color=GREY, transform=place.transAxes)
+
+
+def scale(unit: str, top: float) -> tuple[float, str]:
+    """What values up to `top` are divided by, and the unit that they then have, so that an axis has round numbers."""
+    match unit:
+        case "percentunit":
+            return 0.01, " %"
+        case "s":
+            steps = ((120.0, 60.0, " min"), (1.0, 1.0, " s"), (1e-3, 1e-3, " ms"), (1e-12, 1e-6, " µs"))
+            return next(((by, name) for least, by, name in steps if top >= least), (1.0, " s"))
+        case "bytes":
+            return 2.0**20, " MiB"
+        case "reqps":
+            return 1.0, "/s"
+        case _:
+            return 1.0, ""
 
 
 def written(value: float, unit: str) -> str:
     """A value with its unit, short."""
-    match unit:
-        case "percentunit":
-            return f"{value * 100:.3g} %"
-        case "s":
-            scale: Any = ((60, 60, "min"), (1, 1, "s"), (1e-3, 1e-3, "ms"), (0, 1e-6, "µs"))
-            _least, by, name = next(one for one in scale if abs(value) >= one[0])
-            return f"{value / by:.3g} {name}" if value else "0"
-        case "bytes":
-            return f"{value / 2**20:.4g} MiB"
-        case "reqps":
-            return f"{value:.3g}/s"
-        case _:
-            return f"{value:,.4g}"
+    by, name = scale(unit, abs(value))
+    return f"{value / by:,.4g}{name}"

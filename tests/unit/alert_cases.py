@@ -45,7 +45,11 @@ def events(objective: Objective, *phases: tuple[float, float, int]) -> Series:
             name = "end_to_end_duration_seconds"
             return metric(f"{name}_bucket", good, le="0.25") | metric(f"{name}_count", every)
         case "availability":
-            return metric("rankings_total", good, outcome="degraded") | metric("rankings_total", bad, outcome="error")
+            # Half as many again are refused: they are of no account.
+            refused = counter(*((total / 2, minutes) for total, _, minutes in phases))
+            outcomes = {"degraded": good, "error": bad, "refused": refused}
+            return {k: v for outcome, values in outcomes.items() for k, v in
+                    metric("rankings_total", values, outcome=outcome).items()}  # fmt: skip
         case "freshness":
             old = metric("event_age_seconds_count", every, topic="items")
             fresh = metric("event_age_seconds_bucket", good, topic="requests", le="5.0")
@@ -131,12 +135,13 @@ def evaluations(an_hour: float, no_headroom: float) -> Series:
     )
 
 
-def lists(waiting: str, ranked: float = 0, errors: float = 0) -> Series:
+def lists(waiting: str, ranked: float = 0, errors: float = 0, refused: float = 0) -> Series:
     return (
         metric("consumer_lag_events", waiting, topic="shop.candidates", partition="0")
         | metric("end_to_end_duration_seconds_count", counter((50, 20), (ranked, 40)))
         | metric("end_to_end_duration_seconds_bucket", counter((50, 20), (ranked, 40)), le="0.25")
         | metric("rankings_total", counter((0, 20), (errors, 40)), outcome="error")
+        | metric("rankings_total", counter((0, 20), (refused, 40)), outcome="refused")
     )
 
 
@@ -201,7 +206,8 @@ FAILURES = [
     Case("stalled", UP | lists("5x60"), {"Stalled"}),
     Case("waiting, but moving", UP | lists("5x60", ranked=50)),
     Case("nothing waits", UP | lists("0x60")),
-    Case("every list is bad, but moving", UP | lists("5x60", errors=1)),
+    Case("every list meets a bug, but moving", UP | lists("5x60", errors=1)),
+    Case("every list is refused, but moving", UP | lists("5x60", refused=1)),
     Case("a list came in this minute", UP | lists("0x59 5")),
     Case("lag grows", UP | behind("0+100x60"), {"LagGrowing"}),
     Case("lag shrinks", UP | behind("19000-100x60")),

@@ -102,7 +102,8 @@ def test_what_is_bad_keeps_to_itself(bench: Bench) -> None:
     topics = [output.topic for output in outputs]
     assert topics == [DEAD if number in (2, 5, 7) else RANKINGS for number in range(9)]
     assert [outputs[n].value for n in (0, 8)] == [bench.alone(events[n]) for n in (0, 8)]
-    assert bench.value("rankings_total", outcome="error") == 3
+    assert bench.value("rankings_total", outcome="refused") == 3
+    assert bench.value("rankings_total", outcome="error") == 0
     assert bench.value("dead_letters_total", reason="malformed") == 1
 
 
@@ -121,4 +122,6 @@ def test_a_bug_takes_one_list_with_it(
     assert [output.topic for output in outputs] == [DEAD if number == 3 else RANKINGS for number in range(6)]
     assert [outputs[n].value for n in (2, 4)] == [bench.alone(events[n]) for n in (2, 4)]
     assert bench.value("dead_letters_total", reason="bug") == 1
+    assert bench.value("rankings_total", outcome="error") == 1
+    assert bench.value("rankings_total", outcome="refused") == 0
     assert len(caplog.records) == 1

@@ -51,11 +51,11 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def as_test(case: Case) -> dict[str, object]:
-    """The names of all alerts that fire at the end, and their windows, must be those of the case."""
+    """The names of all alerts that fire at the end, and their windows, must be those of the case; each has a job."""
     expected = [(one, "") if isinstance(one, str) else one for one in case.fires]
     labels = [f'alertname="{name}"' + (f',window="{window}"' if window else "") for name, window in expected]
     query = {
-        "expr": 'count by (alertname, window) (ALERTS{alertstate="firing"})',
+        "expr": 'count by (alertname, window) (ALERTS{alertstate="firing",job=~"ctrlrec.*"})',
         "eval_time": f"{case.minutes}m",
         "exp_samples": [{"labels": f"{{{one}}}", "value": 1} for one in labels],
     }

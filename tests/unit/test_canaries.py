@@ -8,7 +8,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from exporters.canaries import draw_canaries
-from monitoring.metrics import CANARIES, Metrics
+from monitoring.metrics import Metrics
+from monitoring.quality import CANARIES
 from ranker.canaries import Canary, CanarySet, means, measure, ndcg
 from ranker.data import load_dataset
 from ranker.embed import RequestEmbedder

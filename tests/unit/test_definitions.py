@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry
 from monitoring import catalogue
 from monitoring.alerts.rules import Links
 from monitoring.generate import FILES, ROOT
-from monitoring.metrics import CANARIES, Metrics
+from monitoring.metrics import Metrics
+from monitoring.quality import CANARIES, Quality
 from monitoring.runs import STAGES, CandidateRun
 from monitoring.server import add_process_metrics
 
@@ -38,10 +39,10 @@ CALLS: dict[str, Callable[[Metrics], None]] = {
     "consumed": lambda metrics: metrics.consumed("items", [1.0, 3.0], 2.0),
     "stage": lambda metrics: metrics.stage("embed", 0.1),
     "dead_letter": lambda metrics: metrics.dead_letter("schema"),
-    "control_request": lambda metrics: metrics.control_request("set"),
+    "control_request": lambda metrics: metrics.quality.control_request("set"),
     "cache_requests": lambda metrics: metrics.cache_requests(1, 1, 1),
-    "adherence": lambda metrics: metrics.adherence(base=0.1, fused=0.2, gain=0.5, overlap=0.5),
-    "order_correlation": lambda metrics: metrics.order_correlation(
+    "adherence": lambda metrics: metrics.quality.adherence(base=0.1, fused=0.2, gain=0.5, overlap=0.5),
+    "order_correlation": lambda metrics: metrics.quality.order_correlation(
         fused_base=0.1, fused_request=0.1, base_request=0.1, overlap=0.1
     ),
     "rebalanced": lambda metrics: metrics.rebalanced(1.0),
@@ -49,13 +50,15 @@ CALLS: dict[str, Callable[[Metrics], None]] = {
     "holds": lambda metrics: metrics.holds(controls=1, items=1),
     "bundle_swap": lambda metrics: metrics.bundle_swap("taken"),
     "beat": lambda metrics: metrics.beat(1.0, 0.1),
-    "familiarity": lambda metrics: metrics.familiarity(0.5, [0.1, 0.5, 0.9], ood=False),
-    "item_place": lambda metrics: metrics.item_place([0.1, 0.5, 0.9]),
-    "canaries": lambda metrics: metrics.canaries(5.0, dict.fromkeys(CANARIES, 0.5), dict.fromkeys(CANARIES, 0.6)),
+    "familiarity": lambda metrics: metrics.quality.familiarity(0.5, [0.1, 0.5, 0.9], ood=False),
+    "item_place": lambda metrics: metrics.quality.item_place([0.1, 0.5, 0.9]),
+    "canaries": lambda metrics: metrics.quality.canaries(
+        5.0, dict.fromkeys(CANARIES, 0.5), dict.fromkeys(CANARIES, 0.6)
+    ),
     "build": lambda metrics: metrics.build("1", "3"),
-    "bundle": lambda metrics: metrics.bundle("a", "1"),
+    "bundle": lambda metrics: metrics.bundle("a", "1", 5.0),
 }
-"""Each method of Metrics, called so that it sets all that it can."""
+"""Each method of Metrics and Quality, called so that it sets all that it can."""
 
 
 @pytest.mark.parametrize("method", CALLS)
@@ -78,12 +81,12 @@ def _samples(registry: CollectorRegistry) -> dict[tuple[str, str], float]:
 
 
 def test_the_calls_are_all_methods() -> None:
-    assert CALLS.keys() == {name for name in vars(Metrics) if not name.startswith("_")}
+    assert CALLS.keys() == {name for name in (*vars(Metrics), *vars(Quality)) if not name.startswith("_")}
 
 
 def test_every_method_is_called_by_the_worker() -> None:
     sources = "".join(path.read_text() for part in ("streams", "monitoring") for path in (ROOT / part).glob("*.py"))
-    assert [method for method in CALLS if not re.search(rf"metrics\.{method}\(", sources)] == []
+    assert [method for method in CALLS if not re.search(rf"metrics\.(quality\.)?{method}\(", sources)] == []
 
 
 def test_definitions_are_what_is_exported() -> None:

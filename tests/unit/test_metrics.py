@@ -9,7 +9,8 @@ from prometheus_client import Histogram as Reference
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitoring.histogram import Histogram
-from monitoring.metrics import LONG_SECONDS, OPS, RATIO, REASONS, SECONDS, Metrics
+from monitoring.metrics import LONG_SECONDS, REASONS, SECONDS, Metrics
+from monitoring.quality import OPS, RATIO
 from monitoring.runs import OUTCOMES, STAGES, CandidateRun
 from ranker.errors import BadEvent
 
@@ -79,11 +80,13 @@ def test_what_is_not_finite_is_refused_and_counted(good: list[float], bad: list[
 
 def test_a_run_of_lists(scrape: Scrape) -> None:
     run = run_of(999.0, 999.8, 1000.5)
-    run.failed()
+    run.failed("bug")
+    run.failed("schema")
     scrape.metrics.ranked(run)
     scrape.metrics.emitted(run, 1000.1, 0.02)
     assert scrape("rankings_total", outcome="controlled") == 3
     assert scrape("rankings_total", outcome="error") == 1
+    assert scrape("rankings_total", outcome="refused") == 1
     assert scrape("unknown_items_total") == 9
     assert scrape("candidates_per_list_sum") == 600
     assert scrape("stage_duration_seconds_count", stage="gather") == 3
@@ -95,6 +98,17 @@ def test_a_run_of_lists(scrape: Scrape) -> None:
     assert scrape("end_to_end_duration_seconds_sum") == pytest.approx(1.1 + 0.3 + 0)
     assert scrape("last_event_timestamp_seconds", topic="candidates") == 1000.0
     assert scrape("last_ranking_timestamp_seconds") == 1000.1
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_only_our_own_faults_are_errors(scrape: Scrape, reason: str) -> None:
+    run = CandidateRun(0.0)
+    run.failed(reason)
+    scrape.metrics.ranked(run)
+    outcome = "refused" if reason in ("malformed", "schema", "too_large", "rate") else "error"
+    assert {each: scrape("rankings_total", outcome=each) for each in OUTCOMES} == dict.fromkeys(OUTCOMES, 0.0) | {
+        outcome: 1.0
+    }
 
 
 def test_laps_add_up_to_the_time_that_passed() -> None:
@@ -129,7 +143,7 @@ def test_a_batch_s_time_is_shared_out_among_its_lists(scrape: Scrape) -> None:
     [(0.5, "adherent", 0.75), (0.1, "adherent", 0.55), (0.05, "nonadherent", 0.525), (-30.0, "nonadherent", 0.0)],
 )
 def test_adherence_gain(scrape: Scrape, gain: float, result: str, ratio: float) -> None:
-    scrape.metrics.adherence(base=0.4, fused=0.6, gain=gain, overlap=0.5)
+    scrape.metrics.quality.adherence(base=0.4, fused=0.6, gain=gain, overlap=0.5)
     assert scrape("adherence_evaluations_total", result=result) == 1
     assert scrape("adherence_gain_ratio_sum", ood="0") == pytest.approx(ratio)
     assert scrape("adherence_gain_squares_total", ood="0") == pytest.approx(max(gain, -1) ** 2)
@@ -137,8 +151,8 @@ def test_adherence_gain(scrape: Scrape, gain: float, result: str, ratio: float) 
 
 
 def test_a_list_without_headroom_has_no_gain_and_a_nan_no_figures(scrape: Scrape) -> None:
-    scrape.metrics.adherence(base=0.4, fused=0.4, gain=None, overlap=1.0)
-    scrape.metrics.adherence(base=0.4, fused=math.nan, gain=0.5, overlap=1.0)
+    scrape.metrics.quality.adherence(base=0.4, fused=0.4, gain=None, overlap=1.0)
+    scrape.metrics.quality.adherence(base=0.4, fused=math.nan, gain=0.5, overlap=1.0)
     assert scrape("adherence_evaluations_total", result="no_headroom") == 1
     assert scrape("adherence_evaluations_total", result="invalid") == 1
     assert scrape("adherence_gain_ratio_count", ood="0") == 0
@@ -152,7 +166,7 @@ def test_a_list_without_headroom_has_no_gain_and_a_nan_no_figures(scrape: Scrape
 def test_conflicts(
     scrape: Scrape, fused_base: float, base_request: float, overlap: float, conflicts: tuple[int, int]
 ) -> None:
-    scrape.metrics.order_correlation(
+    scrape.metrics.quality.order_correlation(
         fused_base=fused_base, fused_request=0.0, base_request=base_request, overlap=overlap
     )
     assert tuple(scrape("conflict_rankings_total", dominated=flag) for flag in "01") == conflicts
@@ -161,18 +175,19 @@ def test_conflicts(
 
 def test_the_rest(scrape: Scrape) -> None:
     metrics = scrape.metrics
-    metrics.control_request("set")
-    metrics.cache_requests(hits=5, misses=2)
+    metrics.quality.control_request("set")
+    metrics.cache_requests(hits=5, misses=2, stale=3)
     metrics.dead_letter("schema")
     metrics.rebalanced(4.0)
     metrics.holds(controls=7, items=1682)
     metrics.beat(55.0, -0.001)
     metrics.build("1.2", "3.11")
-    metrics.bundle("movies", "abc")
+    metrics.bundle("movies", "abc", 77.0)
     metrics.consumer_lag({("candidates", 0): 5, ("candidates", 1): 6})
     metrics.consumer_lag({("candidates", 1): 7})
     assert scrape("control_requests_total", op="set", ood="0") == 1
     assert scrape("cache_requests_total", cache="requests", result="hit") == 5
+    assert scrape("cache_requests_total", cache="requests", result="stale") == 3
     assert scrape("dead_letters_total", reason="schema") == 1
     assert scrape("rebalance_duration_seconds_sum") == 4
     assert scrape("controls_active") == 7
@@ -181,6 +196,7 @@ def test_the_rest(scrape: Scrape) -> None:
     assert scrape("heartbeat_timestamp_seconds") == 55
     assert scrape("build_info", version="1.2", python="3.11") == 1
     assert scrape("bundle_info", name="movies", version="abc") == 1
+    assert scrape("item_vectors_built_timestamp_seconds") == 77
     assert scrape("consumer_lag_events", topic="candidates", partition="0") is None
     assert scrape("consumer_lag_events", topic="candidates", partition="1") == 7
 

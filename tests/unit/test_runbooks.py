@@ -4,9 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
+import typer
 
 from monitoring.alerts import thresholds
-from monitoring.generate import ROOT
+from monitoring.generate import DASHBOARDS, ROOT
+from streams.cli import build
+from streams.settings import Settings
 from tests.unit.queries import KNOWN, RECORDED, metrics, unreadable
 from tests.unit.test_alerts import ALERTS, RULES, needs_promtool
 
@@ -57,6 +60,51 @@ def test_names_are_found() -> None:
     query = 'sum by (job, process_x) (rate(feedranker_a_total{b="feedranker_c"}[5m])) / on (up) job:feedranker_d:e'
     assert metrics(query) == {"feedranker_a_total", "job:feedranker_d:e"}
     assert RECORDED <= KNOWN
+
+
+@pytest.mark.parametrize("path", RUNBOOKS, ids=lambda path: path.stem)
+def test_it_shows_a_row_of_the_dashboard_that_its_alert_names(path: Path) -> None:
+    (shown,) = re.findall(r"!\[(.+)\]\((\S+)\)", path.read_text())
+    title, picture = shown[0], (FOLDER / shown[1]).resolve()
+    assert picture.is_file()
+    name, _, number = picture.stem.rpartition("-")
+    assert DASHBOARDS[name].rows[int(number) - 1].title == title
+    assert {alert.dashboard for alert in ALERTS if alert.name == path.stem} == {DASHBOARDS[name].uid}
+
+
+def test_every_row_has_a_picture() -> None:
+    rows = {f"{name}-{n}.png" for name, board in DASHBOARDS.items() for n in range(1, len(board.rows) + 1)}
+    assert {path.name for path in (ROOT / "docs/img").iterdir()} == rows
+
+
+_COMMAND = re.compile(r"(?m)(?:`|^    )ctrlrec ([^`\n]+)")
+
+
+def wrong_words(command: str) -> list[str]:
+    """The words of `ctrlrec ...` that are neither a command nor an option of it."""
+    at, wrong = typer.main.get_command(build()), []
+    for word in command.partition("  #")[0].split():
+        commands = getattr(at, "commands", {})
+        if word in commands:
+            at = commands[word]
+        elif commands or (word.startswith("--") and word not in {name for each in at.params for name in each.opts}):
+            wrong.append(word)
+    return wrong
+
+
+@pytest.mark.parametrize("path", [*RUNBOOKS, ROOT / "docs/operations.md"], ids=lambda path: path.stem)
+def test_commands_and_settings_exist(path: Path) -> None:
+    text = path.read_text()
+    commands = _COMMAND.findall(text)
+    assert {command: wrong for command in commands if (wrong := wrong_words(command))} == {}
+    known = {f"CTRLREC_{field.upper()}" for field in Settings.__struct_fields__}
+    assert set(re.findall(r"CTRLREC_[A-Z_]+", text)) <= known
+
+
+def test_a_wrong_command_is_noticed() -> None:
+    assert wrong_words("bundle roll-back --now") == ["roll-back", "--now"]
+    assert wrong_words("redrive --class bug --sent") == ["--sent"]
+    assert wrong_words("dead-letters show 0@17  # one of them") == []
 
 
 def test_thresholds_in_runbooks_are_those_of_the_alerts() -> None:

@@ -141,8 +141,11 @@ def test_alertmanager_knows_the_alerts() -> None:
     names = {alert.name for alert in ALERTS}
     for rule in config["inhibit_rules"]:
         for matcher in (*rule["source_matchers"], *rule["target_matchers"]):
-            assert set(re.findall(r'"(.*)"', matcher)[0].split("|")) <= names
-        assert rule["equal"] == ["job"]
+            if matcher.startswith("alertname"):
+                assert set(re.findall(r'"(.*)"', matcher)[0].split("|")) <= names
+        assert rule["equal"][0] == "job"
+    (down,) = [rule for rule in config["inhibit_rules"] if rule["target_matchers"] == ['alertname = "Down"']]
+    assert down["equal"] == ["job", "instance"], "one that hangs would keep another's end a secret"
 
 
 def test_manifests_are_valid() -> None:

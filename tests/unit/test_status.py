@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry
 from typer.testing import CliRunner
 
 from monitoring.health import Health
-from monitoring.metrics import CANARIES, Metrics
+from monitoring.metrics import Metrics
+from monitoring.quality import CANARIES
 from monitoring.runs import CandidateRun
 from monitoring.server import MonitoringServer
 from ranker.errors import ConfigError
@@ -26,7 +27,7 @@ class Worker:
     def __init__(self) -> None:
         registry = CollectorRegistry()
         self.metrics = Metrics(registry)
-        self.metrics.bundle("a", "abc123")
+        self.metrics.bundle("a", "abc123", 5.0)
         self.metrics.beat(time.time() + 60, 0.0)
         self.server = MonitoringServer(registry, Health())
 
@@ -34,7 +35,7 @@ class Worker:
         run = CandidateRun(100.0)
         run.ranked([100.0 - took] * lists, [50] * lists, 0, ["controlled"] * lists)
         for _ in range(failed):
-            run.failed()
+            run.failed("bug")
         self.metrics.ranked(run)
         self.metrics.emitted(run, 100.0, 0.01)
 
@@ -55,7 +56,7 @@ def look(worker: Worker, change: Any = lambda: None) -> dict[str, Figure]:
 
 def test_all_is_well(worker: Worker) -> None:
     worker.rank(1000, took=2.0)  # long ago
-    worker.metrics.canaries(time.time(), dict.fromkeys(CANARIES, 0.8), dict.fromkeys(CANARIES, 0.8))
+    worker.metrics.quality.canaries(time.time(), dict.fromkeys(CANARIES, 0.8), dict.fromkeys(CANARIES, 0.8))
     seen = look(worker, lambda: worker.rank(50))
     assert seen["workers"].value == "1 of 1 answer"
     assert seen["rankings"].value == "25.0/s"
@@ -79,14 +80,14 @@ def test_what_is_wrong_is_named(worker: Worker) -> None:
         for _ in range(10):
             worker.metrics.dead_letter("schema")
         for number in range(100):
-            worker.metrics.control_request("set", ood=number < 40)
+            worker.metrics.quality.control_request("set", ood=number < 40)
         worker.metrics.consumer_lag({("feed.candidates", 0): 100_000})
         for _ in range(300):
-            worker.metrics.order_correlation(fused_base=1.0, fused_request=0.0, base_request=0.0, overlap=1.0)
+            worker.metrics.quality.order_correlation(fused_base=1.0, fused_request=0.0, base_request=0.0, overlap=1.0)
         for _ in range(600):
-            worker.metrics.adherence(base=0.4, fused=0.4, gain=0.0, overlap=1.0)
+            worker.metrics.quality.adherence(base=0.4, fused=0.4, gain=0.0, overlap=1.0)
         worker.metrics.beat(time.time() - 60, 0.0)
-        worker.metrics.canaries(time.time(), dict.fromkeys(CANARIES, 0.4), dict.fromkeys(CANARIES, 0.8))
+        worker.metrics.quality.canaries(time.time(), dict.fromkeys(CANARIES, 0.4), dict.fromkeys(CANARIES, 0.8))
 
     wrong = {name for name, figure in look(worker, change).items() if figure.verdict == "wrong"}
     assert wrong == {
@@ -97,7 +98,7 @@ def test_what_is_wrong_is_named(worker: Worker) -> None:
 
 def test_several_workers_are_added_up(worker: Worker) -> None:
     other = Worker()
-    other.metrics.bundle("a", "def456")
+    other.metrics.bundle("a", "def456", 5.0)
     with other.server:
         urls = [worker.server.url, f"{other.server.url}/metrics"]
         before = read_workers(urls)
@@ -127,6 +128,25 @@ def test_a_worker_that_answers_again_does_not_add_its_whole_life(worker: Worker)
     now = read_workers([worker.server.url])
     seen = {f.name: f for f in figures(Reading(now.at - 2, {worker.server.url: None}), now)}
     assert seen["rankings"].value == "0.0/s"
+
+
+def test_a_worker_that_has_only_just_started_is_not_wrong(worker: Worker) -> None:
+    other, promised = Worker(), dict.fromkeys(CANARIES, 0.8)
+    worker.metrics.quality.canaries(time.time(), promised, promised)
+    other.metrics.quality.canaries(time.time(), {}, promised)  # they are about to be run
+    with other.server:
+        now = read_workers([worker.server.url, other.server.url])
+    seen = {figure.name: figure for figure in figures(now, Reading(now.at + 2, now.workers))}
+    assert seen["golden requests"].verdict == "well"
+    assert seen["golden requests"].value.startswith("100%")
+
+
+@pytest.mark.parametrize(("ago", "verdict"), [(10.0, "well"), (90.0, "wrong")])
+def test_what_waits_is_wrong_once_nothing_was_consumed_for_long(worker: Worker, ago: float, verdict: str) -> None:
+    worker.metrics.consumed("requests", [1.0], time.time() - ago)
+    worker.metrics.consumer_lag({("feed.candidates", 0): 1})
+    lag = look(worker)["lag"]
+    assert (lag.value, lag.verdict) == ("1 events", verdict)
 
 
 class _Recorded(BaseHTTPRequestHandler):

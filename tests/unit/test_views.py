@@ -95,6 +95,7 @@ def test_another_bundles_controls_are_embedded_again(bundle: SmallBundle, contro
     apply(controls, control(bundle, "u", 1, "same text"), control(other, "v", 1, "same text"))
     first, second = controls.of(0)["u"], controls.of(0)["v"]
     assert second.bundle == first.bundle == bundle.version
+    assert controls.stale == 1
     assert second.values.tobytes() == first.values.tobytes()
 
 

@@ -1,0 +1,183 @@
+"""Real faults, each with a worker, readers and a job of its own."""
+
+import json
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from signal import SIGCONT, SIGKILL, SIGSTOP
+from typing import Any, Literal
+
+from kafka import KafkaProducer
+
+from streams.kafka import kafka_python_connection
+from streams.settings import Settings
+from streams.supervise import WorkerProcess
+from streams.topics import ensure_topics
+from tests.live import ITEMS, candidates, request
+from tests.unit.slow_towers import SLOW
+from tests.wordbundle import MUTE, usual_requests
+
+READERS, RATE = 150, 6.0
+"""Readers, each with a request and a list, and how many of them a second."""
+AHEAD = 8
+"""A reader's list comes so many readers after the request, which is in force by then."""
+WELL = 40
+"""So many readers come before a worker is harmed."""
+STOPPED, RUNNING = 0.6, 0.4
+"""Seconds of each second that a throttled worker has no processor, and has it."""
+
+
+@dataclass
+class Fault:
+    """What happens to a worker, and what must be said of it."""
+
+    name: str
+    alert: str
+    weight: float = 0.8
+    bundle: Literal["words", "shuffled", "slow"] = "words"
+    ask: Callable[[random.Random], str] | None = None
+    lists: Callable[[random.Random], dict[str, Any]] = lambda _: {}
+    """What is other than usual in a candidate list."""
+    readers: int = READERS
+    rate: float = RATE
+    broken: int = 0
+    """Requests that are no JSON."""
+    late: float = 0.0
+    """Seconds by which the broker's answers come late."""
+    harm: Callable[[WorkerProcess], None] | None = None
+    """Done to the worker once it has ranked for a while."""
+    promises: frozenset[str] = frozenset()
+    """Budgets that the fault burns: its symptom, not another fault."""
+    fired: dict[str, float] = field(default_factory=dict)
+    """Alert → seconds from the fault on."""
+
+    @property
+    def job(self) -> str:
+        return "ctrlrec-" + self.name.replace(" ", "-")
+
+
+def _gibberish(rng: random.Random) -> str:
+    letters = "bcdfghjklmnpqrstvwxz"
+    return " ".join("".join(rng.choices(letters, k=rng.randint(4, 9))) for _ in range(rng.randint(3, 6)))
+
+
+def _pause(worker: WorkerProcess) -> None:
+    os.kill(worker.process.pid, SIGSTOP)
+
+
+def _kill(worker: WorkerProcess) -> None:
+    os.kill(worker.process.pid, SIGKILL)
+
+
+def _throttle(worker: WorkerProcess) -> None:
+    """As a container's limit does: the process has the processor for a part of each second, until it ends."""
+
+    def limit() -> None:
+        while worker.process.poll() is None:
+            for sign, seconds in ((SIGSTOP, STOPPED), (SIGCONT, RUNNING)):
+                worker.process.send_signal(sign)
+                time.sleep(seconds)
+
+    threading.Thread(target=limit, daemon=True).start()
+
+
+def causes() -> list[Fault]:
+    return [
+        Fault("paused worker", "Stalled", harm=_pause),
+        Fault("killed worker", "Down", harm=_kill),
+        Fault(
+            "weight of 0", "BaseDominance", weight=0.0, readers=330, rate=12.0, promises=frozenset({"AdherenceBurn"})
+        ),
+        Fault("gibberish", "OodShift", ask=_gibberish),
+        Fault("shuffled vectors", "CanaryFailed", bundle="shuffled"),
+        Fault("broken events", "DeadLetters", broken=30),
+    ]
+
+
+def inputs() -> list[Fault]:
+    """What readers and the platform send, or the tower has no answer to."""
+    text = usual_requests()[0].text
+    one = {"item_ids": ITEMS[:1], "base_scores": [1.0]}
+    return [
+        Fault("late publisher", "FreshnessBurn", lists=_old, promises=frozenset({"LatencyBurn"})),
+        Fault("one item a list", "NoInventory", lists=lambda _: one, readers=400, rate=12.0),
+        Fault("the same request again and again", "EmbeddingDrift", ask=lambda _: text, readers=400, rate=12.0),
+        Fault(
+            "more requests than the tower can take",
+            "LagGrowing",
+            bundle="slow",
+            rate=8.0,
+            readers=600,
+            ask=lambda rng: f"{SLOW} {rng.random()}",
+            promises=frozenset({"FreshnessBurn"}),
+        ),
+        Fault(
+            "mute tower", "AvailabilityBurn", lists=_mute, readers=1000, rate=25.0, promises=frozenset({"DeadLetters"})
+        ),
+    ]
+
+
+def _old(_: random.Random) -> dict[str, Any]:
+    return {"created_at": time.time() - 6}
+
+
+def _mute(rng: random.Random) -> dict[str, Any]:
+    return {"request": MUTE} if rng.random() < 0.2 else {}
+
+
+def slowness() -> list[Fault]:
+    """What can be told by its own thresholds only while few workers share the cores."""
+    return [
+        Fault("late broker", "LatencyBurn", late=0.2, rate=5.0),
+        Fault(
+            "throttled worker", "LoopBlocked", harm=_throttle, rate=10.0, readers=250,
+            promises=frozenset({"LatencyBurn"}),
+        ),
+    ]  # fmt: skip
+
+
+class Scene(threading.Thread):
+    """One worker and its readers. The thread publishes; `start` it when the worker is ready."""
+
+    def __init__(self, fault: Fault, settings: Settings, folder: Path) -> None:
+        super().__init__(daemon=True)
+        self.fault, self._settings, self._stopped = fault, settings, threading.Event()
+        self.began = float("inf")
+        ensure_topics(settings)
+        self.worker = WorkerProcess(settings, folder / f"{fault.job}.log")
+        self._producer = KafkaProducer(**kafka_python_connection(settings), linger_ms=2)
+
+    def run(self) -> None:
+        rng = random.Random(self.fault.name)
+        usual = [each.text for each in usual_requests()]
+        self.began = time.time()
+        for number in range(self.fault.readers):
+            if self._stopped.wait(1 / self.fault.rate):
+                return
+            reader = f"reader {number}"
+            text = self.fault.ask(rng) if self.fault.ask else rng.choice(usual)
+            scores = rng.sample(range(1000), len(ITEMS))
+            self._send("requests", reader, request(reader, text))
+            if number < self.fault.broken:
+                self._producer.send(self._settings.topic("requests"), b"{", key=reader.encode())
+            if number >= AHEAD:
+                earlier = f"reader {number - AHEAD}"
+                event = {"base_scores": list(map(float, scores))} | self.fault.lists(rng)
+                self._send("candidates", earlier, candidates(earlier, **event))
+            if number == WELL and self.fault.harm:
+                self.began = time.time()
+                self.fault.harm(self.worker)
+
+    def _send(self, topic: str, key: str, event: dict[str, Any]) -> None:
+        self._producer.send(self._settings.topic(topic), json.dumps(event).encode(), key=key.encode())
+
+    def close(self) -> None:
+        self._stopped.set()
+        if self.is_alive():
+            self.join()
+        self.worker.kill()
+        self._producer.close(timeout=1)
