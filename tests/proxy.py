@@ -1,4 +1,4 @@
-"""A TCP proxy between clients and a broker, which can drop every connection for a while."""
+"""A TCP proxy between clients and a broker, which can drop every connection for a while, or let nothing through."""
 
 import contextlib
 import socket
@@ -20,9 +20,12 @@ class Proxy:
         self.target: tuple[str, int]
         self.dropped = 0
         """Connections that were cut, or refused while it was cut."""
+        self.accepted = 0
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._cut = False
+        self._flows = threading.Event()
+        self._flows.set()
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._accept, daemon=True).start()
@@ -33,6 +36,15 @@ class Proxy:
     ) -> None:
         _close(self._listener)
         self._drop()
+        self._flows.set()
+
+    def hold(self) -> None:
+        """Accept and keep all connections from now on, and let nothing through."""
+        self._flows.clear()
+
+    def release(self) -> None:
+        """Let through again, what was held first."""
+        self._flows.set()
 
     def cut(self, seconds: float) -> None:
         """Drop every connection, and let none through for so long."""
@@ -68,12 +80,14 @@ class Proxy:
             broker.settimeout(None)
             with self._lock:
                 self._open |= {client, broker}
+                self.accepted += 1
             for pair in ((client, broker), (broker, client)):
                 threading.Thread(target=self._forward, args=pair, daemon=True).start()
 
     def _forward(self, source: socket.socket, sink: socket.socket) -> None:
         try:
             while data := source.recv(CHUNK):
+                self._flows.wait()
                 sink.sendall(data)
         except OSError:
             pass
