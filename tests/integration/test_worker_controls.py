@@ -5,6 +5,7 @@ import time
 from functools import partial
 from typing import Any
 
+import pytest
 from kafka.partitioner import murmur2
 
 from ranker.events import Ranking
@@ -73,25 +74,20 @@ def test_a_late_redelivery_undoes_nothing(live: Live) -> None:
     assert live.rank(user).degraded == "no_control"
 
 
-def test_what_a_worker_writes_that_was_taken_for_dead_is_mended(live: Live) -> None:
+@pytest.mark.parametrize("last", ["no horror please", None])
+def test_what_a_worker_writes_that_was_taken_for_dead_is_mended(live: Live, last: str | None) -> None:
     """Compaction would keep it: so the newest is written again, whether it is a control or that there is none."""
-    now = time.time()
-    users = []
-    for user, last in ((new_id(), "no horror please"), (new_id(), None)):
-        old, new = request(user, "more drama", created_at=now - 20), request(user, last, created_at=now - 10)
-        for event in (old, new):
-            live.publish("requests", event)
-        assert live.outputs.until(lambda user=user: len(_controls(live, user)) == 2)
-        users.append(user)
-        first, second = _controls(live, user)
-        live.send("controls", first.value, first.key, headers=list(first.headers), partition=first.partition)
-        live.producer.flush()
-        assert live.outputs.until(lambda user=user: len(_controls(live, user)) == 4)
-        *_, late, again = _controls(live, user)
-        assert (late.value, again.value, again.headers) == (first.value, second.value, second.headers)
-        assert live.rank(user).request_id == (new["event_id"] if last else None)
-    live.outputs.poll(2000)
-    assert [len(_controls(live, user)) for user in users] == [4, 4]
+    user, now = new_id(), time.time()
+    old, new = request(user, "more drama", created_at=now - 20), request(user, last, created_at=now - 10)
+    for event in (old, new):
+        live.publish("requests", event)
+    assert live.outputs.until(lambda: len(_controls(live, user)) == 2)
+    first, second = _controls(live, user)
+    live.send("controls", first.value, first.key, headers=list(first.headers), partition=first.partition)
+    assert live.outputs.until(lambda: len(_controls(live, user)) == 4)
+    *_, late, again = _controls(live, user)
+    assert (late.value, again.value, again.headers) == (first.value, second.value, second.headers)
+    assert live.rank(user).request_id == (new["event_id"] if last else None)
 
 
 def _controls(live: Live, user: str) -> list[Any]:

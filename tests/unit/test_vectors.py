@@ -96,7 +96,7 @@ def test_many_late_items() -> None:
 
 def test_late_items_are_not_all_copied_for_one_more() -> None:
     items, one = item_vectors(np.ones((2, 8), np.float32)), quantize(np.ones(8, np.float32))
-    copies = []
+    copies: list[Floats] = []
     for i in range(4096):
         items.put(f"late{i}", one)
         for array in (items._late, items._late_scales):

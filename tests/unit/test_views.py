@@ -160,7 +160,9 @@ def test_the_newest_is_written_again_when_an_older_one_follows_it(
 ) -> None:
     whole = {"context": "likes ghosts", "weight": 0.25, "expires_at": clock.now + 9}
     old, new = control(bundle, "u", 1.0), control(bundle, "u", 3.0, "ghosts", **whole)
-    apply(timed, control(bundle, "v", 1), withdrawn("v", 2.0), new, old, control(bundle, "v", 1), control(bundle, "w", 1))
+    apply(
+        timed, control(bundle, "v", 1), withdrawn("v", 2.0), new, old, control(bundle, "v", 1), control(bundle, "w", 1)
+    )
     assert timed.repairs("c") == []
     clock.now += REPAIR_AFTER
     again = {output.key: output for output in timed.repairs("c")}
