@@ -115,7 +115,8 @@ class Agents:
             try:
                 if isinstance(answer, Exception):
                     raise answer
-                outputs[place] = Output(self._rankings, partition, records[place].key, self._encoded(answer))
+                key = records[place].key
+                outputs[place] = Output(self._rankings, partition, key, self._encoded(answer, key))
                 encoded.append((one, answer))
             except Exception as error:  # noqa: BLE001
                 failed(place, error)
@@ -138,11 +139,12 @@ class Agents:
                 return [error]
             return [answer for one in run for answer in self._ranked([one], serving, notes)]
 
-    def _encoded(self, ranking: Ranking) -> bytes:
+    def _encoded(self, ranking: Ranking, key: bytes | None) -> bytes:
         """A broker refuses for ever what is too large for it, and all behind it would wait."""
         value = encode(ranking)
-        if len(value) > (most := self._settings.max_ranking_bytes):
-            raise BadEvent("too_large", f"its ranking has {len(value)} bytes; at most {most} are sent")
+        size = len(value) + len(key or b"")
+        if size > (most := self._settings.max_ranking_bytes):
+            raise BadEvent("too_large", f"its ranking has {size} bytes with its key; at most {most} are sent")
         return value
 
     async def _steering(

@@ -157,6 +157,7 @@ class Worker:
         try:
             async with asyncio.timeout(LEAVE_TIMEOUT):
                 await asyncio.wait([starting])
+                await self._app.stop()
                 await stack.aclose()
         except Exception as error:  # noqa: BLE001  whatever it was that did not work, it was nobody's yet
             log.warning("the others will have to wait for its session to end: %r", error)
@@ -173,8 +174,8 @@ class Worker:
             await part.start()
             stack.push_async_callback(part.stop)
         await self._vector_topic.assign(range(await self._outbox.partitions(self._vector_topic.topic)))
-        stack.push_async_callback(self._app.stop)  # also when it was half-way
         await self._app.start()
+        stack.push_async_callback(self._app.stop)
         log.info(
             "bundle %s, broker %s, metrics on %s",
             self._agents.serving.model.bundle,
