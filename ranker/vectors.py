@@ -76,7 +76,9 @@ class ItemVectors:
             )
         self._index = {item_id: row for row, item_id in enumerate(ids)}
         self._values, self._scales, self._n = np.asarray(values), np.array(scales, np.float32), len(ids)
-        self._late = np.empty((0, values.shape[1]), np.float32)
+        self._late, self._late_scales = np.empty((0, values.shape[1]), np.float32), np.empty(0, np.float32)
+        """Of late items, whose rows come after the bundle's; with room for more."""
+        self._late_rows = 0
         self._free: list[int] = []
         # One buffer for every gather: a fresh array of this size costs more in page faults than the copy itself.
         self._buffer = np.empty((BLOCK, values.shape[1]), np.float32)
@@ -124,7 +126,7 @@ class ItemVectors:
             some = rows[first : first + BLOCK]
             gathered = self._values.take(some, 0, self._buffer[: len(some)], "clip")  # (BLOCK, d)
             np.matmul(gathered, values, products[first : first + BLOCK])  # (BLOCK, d) @ (d,) -> (BLOCK,)
-        products *= self._scales[rows]
+        products *= self._scales.take(rows, mode="clip")
         self._score_late(rows, values, products)
         return products
 
@@ -152,7 +154,8 @@ class ItemVectors:
     def _score_late(self, rows: NDArray[np.intp], values: Floats, scores: Floats) -> None:
         """Replace what `scores` has for late items: they may change."""
         if len(self._late) and len(late := (rows >= self._n).nonzero()[0]):
-            scores[late] = (self._late[rows[late] - self._n] @ values) * self._scales[rows[late]]
+            places = rows[late] - self._n
+            scores[late] = (self._late[places] @ values) * self._late_scales[places]
 
     def _kept_scores(self, requests: Sequence[Floats | None], spans: Sequence[slice]) -> list[Floats | None]:
         """The scores (n,) that are kept for each request, which is used for so many rows more now."""
@@ -166,7 +169,7 @@ class ItemVectors:
         if due:
             products = np.stack([kept.values for kept in due.values()]) @ self._values.T  # (m, d) @ (d, n) -> (m, n)
             for kept, product in zip(due.values(), products, strict=True):
-                kept.scores = product * self._scales[: self._n]
+                kept.scores = product * self._scales
         return [kept.scores if kept else None for kept in of_run]
 
     def _used(self, values: Floats, rows: int) -> "_Kept":
@@ -178,19 +181,25 @@ class ItemVectors:
         return kept
 
     def put(self, item_id: str, vector: Quantized) -> None:
-        """Add an item, or replace its vector."""
+        """Add an item, or replace its vector. Raises ValueError for one of another length."""
+        values = vector.floats()
+        if len(values) != self.dimension:
+            raise ValueError(f"a vector of {len(values)} components among those of {self.dimension}")
         row = self._index.get(item_id, -1)
         if row < self._n:  # unknown, or in the read-only part
-            row = self._free.pop() if self._free else len(self._scales)
-            if row - self._n >= len(self._late):
-                self._late = np.concatenate(
-                    [self._late, np.empty((max(64, len(self._late)), self.dimension), np.float32)]
-                )
-            if row == len(self._scales):
-                self._scales = np.append(self._scales, np.float32(0))
-        self._late[row - self._n] = vector.floats()
-        self._scales[row] = vector.scale
+            row = self._free.pop() if self._free else self._new_row()
+        self._late[row - self._n] = values
+        self._late_scales[row - self._n] = vector.scale
         self._index[item_id] = row
+
+    def _new_row(self) -> int:
+        row = self._late_rows
+        if row == len(self._late):  # twice the room, so that each vector is copied twice at most, on average
+            more = max(64, row)
+            self._late = np.concatenate([self._late, np.empty((more, self.dimension), np.float32)])
+            self._late_scales = np.concatenate([self._late_scales, np.empty(more, np.float32)])
+        self._late_rows += 1
+        return self._n + row
 
     def remove(self, item_id: str) -> None:
         """Forget an item; nothing happens if it is not known."""

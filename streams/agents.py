@@ -17,8 +17,7 @@ from ranker.embed import RequestEmbedder
 from ranker.errors import BadEvent
 from ranker.events import CandidateList, ControlRequest, Degraded, ItemVector, Ranking
 from ranker.rank import TOGETHER, Asked, Model, Steering, rank_run
-from streams.budgets import Budgets
-from streams.deadletters import dead_letter, headers_size
+from streams.intake import Intake
 from streams.outbox import Output
 from streams.sampling import Sampler
 from streams.settings import Settings
@@ -58,11 +57,10 @@ class Agents:
     ) -> None:
         self._settings, self._controls = settings, controls
         self._towers, self._metrics = towers, metrics
-        self._lists = Budgets(settings.user_list_rate, "CTRLREC_USER_LIST_RATE")
-        self._requests = Budgets(settings.user_request_rate, "CTRLREC_USER_REQUEST_RATE")
+        self._intake = Intake(settings, metrics)
         self.exchange(model, embedder)
         self._rankings, self._controls_topic = settings.topic("rankings"), settings.topic("controls")
-        self._vectors, self._dead_letters = settings.topic("vectors"), settings.topic("dead-letters")
+        self._vectors = settings.topic("vectors")
 
     def exchange(self, model: Model, embedder: RequestEmbedder) -> None:
         """Serve another bundle from the next run on. The controls are exchanged in the same step of the event loop."""
@@ -94,13 +92,13 @@ class Agents:
         outputs: dict[int, Output] = {}
 
         def failed(place: int, error: Exception) -> None:
-            outputs[place] = self._dead(records[place], error, serving)
+            outputs[place] = self._intake.dead(records[place], error, serving.model.bundle)
             notes.failed(error.reason if isinstance(error, BadEvent) else "bug")
 
         notes.start()
         for place, record in enumerate(records):
             try:
-                lists[place] = decode_candidates(self._checked(record, self._lists))
+                lists[place] = decode_candidates(self._intake.lists(record))
             except Exception as error:  # noqa: BLE001  see the module's docstring
                 failed(place, error)
         notes.lap("decode", len(lists))
@@ -117,7 +115,8 @@ class Agents:
             try:
                 if isinstance(answer, Exception):
                     raise answer
-                outputs[place] = Output(self._rankings, partition, records[place].key, self._encoded(answer))
+                key = records[place].key
+                outputs[place] = Output(self._rankings, partition, key, self._encoded(answer, key))
                 encoded.append((one, answer))
             except Exception as error:  # noqa: BLE001
                 failed(place, error)
@@ -140,11 +139,12 @@ class Agents:
                 return [error]
             return [answer for one in run for answer in self._ranked([one], serving, notes)]
 
-    def _encoded(self, ranking: Ranking) -> bytes:
+    def _encoded(self, ranking: Ranking, key: bytes | None) -> bytes:
         """A broker refuses for ever what is too large for it, and all behind it would wait."""
         value = encode(ranking)
-        if len(value) > (most := self._settings.max_ranking_bytes):
-            raise BadEvent("too_large", f"its ranking has {len(value)} bytes; at most {most} are sent")
+        size = len(value) + len(key or b"")
+        if size > (most := self._settings.max_ranking_bytes):
+            raise BadEvent("too_large", f"its ranking has {size} bytes with its key; at most {most} are sent")
         return value
 
     async def _steering(
@@ -182,10 +182,10 @@ class Agents:
         for record in run.value:
             serving = self.serving
             try:
-                request = decode_request(self._checked(record, self._requests))
+                request = decode_request(self._intake.requests(record))
                 control = None if request.op == "clear" else await self._in_time(serving.embedder.control, request)
             except Exception as error:  # noqa: BLE001
-                outputs.append(self._dead(record, error, serving))
+                outputs.append(self._intake.dead(record, error, serving.model.bundle))
                 continue
             value, headers = (None, withdrawal(request.created_at)) if control is None else (encode(control), ())
             outputs.append(Output(self._controls_topic, run.partition, request.user_id.encode(), value, headers))
@@ -207,7 +207,7 @@ class Agents:
         for record in run.value:
             serving = self.serving
             try:
-                raw = self._checked(record)
+                raw = self._intake.items(record)
                 if raw is None and record.key:
                     outputs.append(Output(self._vectors, run.partition, decode_key(record.key).encode(), None))
                     continue
@@ -215,7 +215,7 @@ class Agents:
                 vector: ItemVector = await self._in_time(serving.embedder.item_vector, item)
                 self._metrics.quality.item_place(serving.embedder.item_quantiles(vector) or ())
             except Exception as error:  # noqa: BLE001
-                outputs.append(self._dead(record, error, serving))
+                outputs.append(self._intake.dead(record, error, serving.model.bundle))
             else:
                 outputs.append(Output(self._vectors, run.partition, item.item_id.encode(), encode(vector)))
         self._metrics.consumed("items", [record.timestamp / 1000 for record in run.value], time())
@@ -234,25 +234,6 @@ class Agents:
         """Run a tower away from the event loop. Raises TimeoutError when it takes longer."""
         call = asyncio.get_running_loop().run_in_executor(self._towers, function, *arguments)
         return await asyncio.wait_for(call, seconds)
-
-    def _checked(self, record: Record, budgets: Budgets | None = None) -> bytes | None:
-        """The record's value. Its key and headers count too: they may be sent on."""
-        if budgets:
-            budgets.take(record)
-        size = len(record.value or b"") + len(record.key or b"")
-        if record.headers:
-            size += headers_size(record)
-        if size > self._settings.max_event_bytes:
-            raise BadEvent("too_large", f"{size} bytes; at most {self._settings.max_event_bytes} are read")
-        return record.value
-
-    def _dead(self, record: Record, error: Exception, serving: Serving) -> Output:
-        if not isinstance(error, BadEvent):
-            where = f"{record.topic}[{record.partition}]@{record.offset}"
-            log.error("%s met a bug and becomes a dead letter", where, exc_info=error)
-            error = BadEvent("bug", type(error).__name__)
-        self._metrics.dead_letter(error.reason)
-        return dead_letter(self._dead_letters, record, error, serving.model.bundle)
 
 
 _OUTCOMES: dict[Degraded | None, Outcome] = {None: "controlled", "no_control": "base_only"}

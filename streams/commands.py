@@ -75,6 +75,10 @@ def worker(
 
     Example: ctrlrec worker --processes 4
     """
+    from streams.signals import end_at_once_when_told
+
+    end_at_once_when_told()
+
     import logging
 
     from streams.seldom import Seldom

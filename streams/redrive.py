@@ -19,7 +19,7 @@ from streams.letters import Letter, Wanted, letters, read
 from streams.receipts import Receipts, receipts
 from streams.scan import partitions, scan
 from streams.settings import Settings
-from streams.superseded import superseded
+from streams.superseded import ItemsSince, superseded
 from streams.topics import SOURCES
 
 CHUNK = 100
@@ -31,7 +31,7 @@ class Plan(NamedTuple):
 
     send: list[Letter]
     drop: list[Letter]
-    """Superseded: they get a receipt and are not sent."""
+    """Superseded: they get a receipt and are not sent. Those that are superseded before their turn comes go here, too."""
     left: Counter[str]
     """Why → how many."""
     done: int
@@ -94,7 +94,7 @@ def redrive(
             allow_auto_create_topics=False,
         )
         try:
-            redriver = _Redriver(settings, producer)
+            redriver = _Redriver(settings, producer, planned)
             for first in range(0, len(planned.drop), CHUNK):
                 redriver.receipt(planned.drop[first : first + CHUNK])
             return redriver.send(planned.send, rate, progress)
@@ -103,8 +103,9 @@ def redrive(
 
 
 class _Redriver:
-    def __init__(self, settings: Settings, producer: Any) -> None:
-        self._settings, self._producer = settings, producer
+    def __init__(self, settings: Settings, producer: Any, planned: Plan) -> None:
+        self._settings, self._producer, self._drop = settings, producer, planned.drop
+        self._items = ItemsSince(settings, [letter for letter in planned.send if letter.topic == "items"])
         self._receipts = settings.topic("redriven")
         if not producer.partitions_for(self._receipts):
             raise BrokerError(f"there is no topic {self._receipts}; `ctrlrec topics` creates it")
@@ -133,7 +134,7 @@ class _Redriver:
 
     def _send_chunk(self, chunk: list[Letter]) -> int:
         """Send, wait for the broker, and only then write the receipts of what it has confirmed."""
-        futures = [(letter, self._send_back(letter)) for letter in chunk]
+        futures = [(letter, self._send_back(letter)) for letter in self._without_superseded(chunk)]
         confirmed: list[Letter] = []
         failure: KafkaError | None = None
         for letter, future in futures:
@@ -146,6 +147,16 @@ class _Redriver:
         if failure is not None:
             raise BrokerError(f"{explained(failure, self._settings)}; run it again to go on") from failure
         return len(confirmed)
+
+    def _without_superseded(self, chunk: list[Letter]) -> list[Letter]:
+        """Of an item the last record counts. (Of a user's requests the newest does, whenever it is read.)"""
+        if not any(letter.topic == "items" for letter in chunk):
+            return chunk
+        self._items.look()
+        old = [letter for letter in chunk if letter.topic == "items" and self._items.newer(letter)]
+        self.receipt(old)
+        self._drop += [letter._replace(record=None) for letter in old]
+        return [letter for letter in chunk if letter not in old]
 
     def _send_back(self, letter: Letter) -> Any:
         """The original, to the partition that its sender had chosen; dated now, or retention might take it unread."""

@@ -1,12 +1,9 @@
 """Dead letters that the world has moved on from: sent back, an old wish or an old text would replace a newer one."""
 
-from collections.abc import Collection, Sequence
-
-from kafka import KafkaConsumer, TopicPartition
+from collections.abc import Collection, Iterable, Sequence
 
 from ranker.errors import BadEvent
 from ranker.events import ControlRequest
-from streams.kafka import broker_errors, kafka_python_connection
 from streams.letters import Letter
 from streams.scan import scan
 from streams.settings import Settings
@@ -42,7 +39,8 @@ def _old_requests(settings: Settings, letters: list[Letter]) -> Places:
         seen(request.user_id, request.created_at)
     for user_id, created_at in _controls(settings, users):
         seen(user_id, created_at)
-    for record in scan(settings, "requests", _unread(settings)):
+    # Not only what the workers have not read yet: of what a user withdrew the controls say nothing after a while.
+    for record in scan(settings, "requests", _starts(letter for letter, _ in asked)):
         if request := _request(record.value):
             seen(request.user_id, request.created_at)
     return {
@@ -75,40 +73,37 @@ def _controls(settings: Settings, users: Collection[str]) -> list[tuple[str, flo
     return found
 
 
-def _unread(settings: Settings) -> dict[int, int]:
-    """Where the workers' group is in the requests: what lies behind has no control yet."""
-    name = settings.topic("requests")
-    with broker_errors(settings):
-        consumer = KafkaConsumer(
-            **kafka_python_connection(settings), group_id=settings.group, enable_auto_commit=False
-        )  # only asks: it subscribes to nothing and so joins no group
-        try:
-            places = [TopicPartition(name, partition) for partition in consumer.partitions_for_topic(name) or ()]
-            committed = {place.partition: consumer.committed(place) for place in places}
-            if fresh := [place for place in places if committed[place.partition] is None]:
-                beginnings = consumer.beginning_offsets(fresh)
-                committed |= {place.partition: beginnings[place] for place in fresh}
-        finally:
-            consumer.close()
-    return committed
+class ItemsSince:
+    """Which items were published again, from some offset of each partition on."""
+
+    def __init__(self, settings: Settings, letters: Iterable[Letter]) -> None:
+        self._settings, self._starts = settings, _starts(letters)
+        self._last: dict[tuple[int, bytes | None], int] = {}
+
+    def look(self) -> None:
+        """Read what has come by now. Raises BrokerError."""
+        for record in scan(self._settings, "items", self._starts):
+            self._last[record.partition, record.key] = record.offset
+            self._starts[record.partition] = record.offset + 1
+
+    def newer(self, letter: Letter) -> bool:
+        """Whether there is a record of the same item that is later than what the letter came from."""
+        return self._last.get((letter.source_partition, letter.record.key), -1) > letter.source_offset
 
 
 def _old_items(settings: Settings, letters: list[Letter]) -> Places:
     """Items of which the topic holds a later record."""
     if not letters:
         return set()
+    items = ItemsSince(settings, letters)
+    items.look()
+    return {(letter.partition, letter.offset) for letter in letters if items.newer(letter)}
+
+
+def _starts(letters: Iterable[Letter]) -> dict[int, int]:
+    """Partition → the offset behind the first record that any of these came from."""
     starts: dict[int, int] = {}
     for letter in letters:
-        starts[letter.source_partition] = min(
-            letter.source_offset + 1, starts.get(letter.source_partition, letter.source_offset + 1)
-        )
-    keys = {letter.record.key for letter in letters}
-    last: dict[tuple[int, bytes | None], int] = {}
-    for record in scan(settings, "items", starts):
-        if record.key in keys:
-            last[record.partition, record.key] = record.offset
-    return {
-        (letter.partition, letter.offset)
-        for letter in letters
-        if last.get((letter.source_partition, letter.record.key), -1) > letter.source_offset
-    }
+        after = letter.source_offset + 1
+        starts[letter.source_partition] = min(after, starts.get(letter.source_partition, after))
+    return starts

@@ -18,8 +18,9 @@ from ranker.embed import RequestEmbedder
 from ranker.errors import BundleError
 from ranker.store import Pointer, Store
 from streams.agents import Agents
+from streams.lateitems import LateItems
 from streams.settings import Settings
-from streams.views import Controls, LateItems
+from streams.views import Controls
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -11,7 +11,13 @@ TOPICS: dict[str, dict[str, str]] = {
     "requests": {"cleanup.policy": "delete"},
     "candidates": {"cleanup.policy": "delete"},
     "rankings": {"cleanup.policy": "delete"},
-    "controls": {"cleanup.policy": "compact"},
+    # A worker that reads an old control over a newer one writes the newer one again: while that is still there. And that
+    # a control was withdrawn must be known for as long as a dead letter may be sent back that is older.
+    "controls": {
+        "cleanup.policy": "compact",
+        "min.compaction.lag.ms": str(3600 * 1000),
+        "delete.retention.ms": str(30 * 24 * 3600 * 1000),
+    },
     "items": {"cleanup.policy": "compact"},
     "vectors": {"cleanup.policy": "compact"},
     "dead-letters": {"cleanup.policy": "delete", "retention.ms": str(30 * 24 * 3600 * 1000)},

@@ -15,6 +15,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 from mode.utils.futures import notify
 
+from streams.headernames import accept_any_header_name
 from streams.loop import Loop
 
 SEEK_PAUSE = 0.1
@@ -74,6 +75,7 @@ class QuickThread(driver.AIOKafkaConsumerThread):
     not part of it, since its last ones were still being taken, wait that long too."""
 
     def _create_worker_consumer(self, transport: Any) -> Any:
+        accept_any_header_name()
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = round(1000 * self.consumer.app.settings.fetch_wait)
         return consumer

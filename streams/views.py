@@ -1,6 +1,7 @@
-"""What a worker knows from compacted topics: the controls of its users, and the items that came after the bundle.
+"""What a worker knows of the controls of its users, from a compacted topic.
 
-Both can be held ready in the vectors of a next bundle while the present one serves:
+They can be held ready in the vectors of a next bundle while the present one serves, as late items can
+(`streams.lateitems`):
 
     view.prepare(...)              # from here on, whatever is or becomes known waits in line to be embedded again
     while view.behind:
@@ -8,25 +9,37 @@ Both can be held ready in the vectors of a next bundle while the present one ser
     view.exchange()                # not a step of the event loop after `behind` was false: nothing is missing
 
 Records keep their texts for that. They are not written back with the next bundle's vectors: a worker that reads
-another bundle's record embeds it again, whereas a record written back could overtake a newer one, and compaction
-would keep it in the newer one's place.
+another bundle's record embeds it again.
+
+Which of a user's controls is the newest, their requests' times say. Compaction does not know it and keeps what was
+written last: an old one, where a worker was stopped, taken for dead, and went on with what it had in hand. So whoever
+keeps the partition and sees that writes the newest again.
 """
 
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from time import time
 from typing import Any
 
 from ranker.embed import RequestEmbedder
 from ranker.errors import BadEvent
 from ranker.events import Control
 from ranker.rank import Steering
-from ranker.vectors import ItemVectors, Quantized
+from ranker.vectors import Quantized
+from streams.outbox import Output
+from streams.timetable import Timetable
 from streams.transport import Record
-from streams.wire import decode_control, decode_item_vector
+from streams.wire import decode_control, encode
 
 log = logging.getLogger(__name__)
 
 CREATED_AT = "ctrlrec.created-at"
+KEPT = 86_400.0
+"""Seconds for which a control is kept after it has expired, for lists that come so late, and what was withdrawn is
+remembered: as long as Kafka by itself keeps the record of a withdrawal."""
+FORGET_AT_ONCE = 1000
+REPAIR_AFTER = 5.0
+"""Seconds that an older control may lie over a newer one. After a redelivery of both the newer comes by itself."""
 
 Run = Callable[..., Awaitable[Any]]
 """`run(function, *arguments)` calls a function off the event loop."""
@@ -35,13 +48,17 @@ Run = Callable[..., Awaitable[Any]]
 class _Partition:
     """What is known of the users of one partition."""
 
-    __slots__ = ("asked", "next", "since", "users")
+    __slots__ = ("asked", "forget", "next", "overwritten", "since", "users")
 
     def __init__(self) -> None:
         self.users: dict[str, Steering] = {}
         self.asked: dict[str, tuple[str, str | None]] = {}
         """Text and context of each control, for another bundle to embed."""
         self.since: dict[str, float] = {}
+        """When what each user asked for last, or withdrew, was made."""
+        self.forget = Timetable[str]()
+        self.overwritten: dict[str, float] = {}
+        """User → since when an older record follows the one in force in the topic."""
         self.next: dict[str, Steering] = {}
         """`users`, in the vectors of the bundle that is being prepared."""
 
@@ -52,8 +69,8 @@ class Controls:
     A control or a withdrawal that is older than the one in force changes nothing: it is a redelivery.
     """
 
-    def __init__(self, embedder: RequestEmbedder, bundle: str, run: Run) -> None:
-        self._embedder, self._bundle, self._run = embedder, bundle, run
+    def __init__(self, embedder: RequestEmbedder, bundle: str, run: Run, clock: Callable[[], float] = time) -> None:
+        self._embedder, self._bundle, self._run, self._clock = embedder, bundle, run, clock
         self._partitions: dict[int, _Partition] = {}
         self._next: tuple[RequestEmbedder, str] | None = None
         self._behind: dict[tuple[_Partition, str], None] = {}
@@ -75,7 +92,7 @@ class Controls:
     async def apply(self, records: list[Record]) -> None:
         for record in records:
             partition = self._partitions.setdefault(record.partition, _Partition())
-            user_id = _key(record)
+            user_id = record_key(record)
             try:
                 created_at, control = _read(record)
                 steering = None if control is None else await self._steering(control)
@@ -83,16 +100,47 @@ class Controls:
                 log.error("%s[%d]@%d is no control: %s", record.topic, record.partition, record.offset, error)
                 continue
             if created_at < partition.since.get(user_id, created_at):
+                partition.overwritten.setdefault(user_id, self._clock())
                 continue
             partition.since[user_id] = created_at
-            if control is None or steering is None:
-                partition.users.pop(user_id, None)
-                partition.asked.pop(user_id, None)
+            partition.overwritten.pop(user_id, None)
+            self._put(partition, user_id, steering, control)
+
+    def _put(self, partition: _Partition, user_id: str, steering: Steering | None, control: Control | None) -> None:
+        now = self._clock()
+        expires_at = steering.expires_at if steering else None
+        if control is None or steering is None or (expires_at is not None and expires_at + KEPT <= now):
+            partition.users.pop(user_id, None)
+            partition.asked.pop(user_id, None)
+            partition.forget.set(user_id, now + KEPT)
+        else:
+            partition.users[user_id] = steering
+            partition.asked[user_id] = control.text, control.context
+            if expires_at is None:
+                partition.forget.drop(user_id)
             else:
-                partition.users[user_id] = steering
-                partition.asked[user_id] = control.text, control.context
-            if self._next:
-                self._behind[partition, user_id] = None
+                partition.forget.set(user_id, max(expires_at, now) + KEPT)
+        if self._next:
+            self._behind[partition, user_id] = None
+
+    def forget(self) -> None:
+        """Forget users whose control expired, or was withdrawn, so long ago; some of them, if there are many."""
+        for partition in self._partitions.values():
+            for user_id in partition.forget.due(self._clock(), FORGET_AT_ONCE):
+                for known in (partition.users, partition.asked, partition.since, partition.overwritten):
+                    known.pop(user_id, None)
+                if self._next:
+                    self._behind[partition, user_id] = None
+
+    def repairs(self, topic: str) -> list[Output]:
+        """What to write to `topic` again, since an older record came after it. It is due anew until it is read there."""
+        now, outputs = self._clock(), list[Output]()
+        for number, partition in self._partitions.items():
+            for user_id, began in partition.overwritten.items():
+                if now - began >= REPAIR_AFTER:
+                    partition.overwritten[user_id] = now
+                    outputs.append(_again(partition, user_id, topic, number))
+        return outputs
 
     async def _steering(self, control: Control) -> Steering:
         """In the vectors of the bundle that serves when this returns."""
@@ -149,74 +197,26 @@ class Controls:
             partition.next = {}
 
 
-class LateItems:
-    """Puts the vectors of items that came after the bundle beside the bundle's own."""
-
-    def __init__(self, items: ItemVectors, embedder: RequestEmbedder, bundle: str, run: Run) -> None:
-        self._items, self._embedder, self._bundle, self._run = items, embedder, bundle, run
-        self._texts: dict[str, str | None] = {}
-        """None for an item that was deleted: the next bundle may have it."""
-        self._next: tuple[ItemVectors, RequestEmbedder, str] | None = None
-        self._behind: dict[str, None] = {}
-
-    def __len__(self) -> int:
-        return len(self._texts)
-
-    async def apply(self, records: list[Record]) -> None:
-        for record in records:
-            if record.value is None:
-                self._items.remove(_key(record))
-                self._note(_key(record), None)
-                continue
-            try:
-                item = decode_item_vector(record.value)
-                vector, bundle = Quantized(item.vector, item.scale), item.bundle
-                while bundle != self._bundle:
-                    embedder, bundle = self._embedder, self._bundle
-                    vector = await self._run(embedder.quantized_item, item.text)
-                self._items.put(item.item_id, vector)
-            except (BadEvent, ValueError) as error:  # ValueError: a vector of another length
-                log.error("%s[%d]@%d is no item vector: %s", record.topic, record.partition, record.offset, error)
-                continue
-            self._note(item.item_id, item.text)
-
-    def _note(self, item_id: str, text: str | None) -> None:
-        self._texts[item_id] = text
-        if self._next:
-            self._behind[item_id] = None
-
-    def prepare(self, items: ItemVectors, embedder: RequestEmbedder, bundle: str) -> None:
-        """Begin to put all late items beside another bundle's, too."""
-        self._next, self._behind = (items, embedder, bundle), dict.fromkeys(self._texts)
-
-    @property
-    def behind(self) -> bool:
-        """Whether any item is not yet there."""
-        return bool(self._behind)
-
-    async def catch_up(self) -> None:
-        """Put what is not there. What the tower has no vector for is unknown, unless the bundle has it."""
-        assert self._next is not None  # noqa: S101  prepared
-        items, embedder, _ = self._next
-        while self._behind:
-            item_id, _ = self._behind.popitem()
-            if (text := self._texts[item_id]) is None:
-                items.remove(item_id)
-                continue
-            try:
-                items.put(item_id, await self._run(embedder.quantized_item, text))
-            except BadEvent as error:
-                log.error("a late item cannot be embedded again: %s", error)
-
-    def exchange(self) -> None:
-        """Put late items beside those of the prepared bundle from now on."""
-        assert self._next is not None  # noqa: S101  prepared
-        self._items, self._embedder, self._bundle = self._next
-        self.abandon()
-
-    def abandon(self) -> None:
-        """Stop preparing."""
-        self._next, self._behind = None, {}
+def _again(partition: _Partition, user_id: str, topic: str, number: int) -> Output:
+    """What is in force, as a record like the one that it came from, by whatever bundle serves now."""
+    key, created_at = user_id.encode(), partition.since[user_id]
+    if (steering := partition.users.get(user_id)) is None:
+        return Output(topic, number, key, None, withdrawal(created_at))
+    text, context = partition.asked[user_id]
+    control = Control(
+        request_id=steering.request_id,
+        user_id=user_id,
+        text=text,
+        context=context,
+        bundle=steering.bundle,
+        vector=steering.values.astype("<i2").tobytes(),
+        scale=steering.scale,
+        created_at=created_at,
+        weight=steering.weight,
+        expires_at=steering.expires_at,
+        ood=steering.ood,
+    )
+    return Output(topic, number, key, encode(control))
 
 
 def _read(record: Record) -> tuple[float, Control | None]:
@@ -227,7 +227,8 @@ def _read(record: Record) -> tuple[float, Control | None]:
     return control.created_at, control
 
 
-def _key(record: Record) -> str:
+def record_key(record: Record) -> str:
+    """The user or the item that it is about."""
     return record.key.decode(errors="replace") if record.key else ""
 
 

@@ -11,7 +11,6 @@ from contextlib import AsyncExitStack
 from time import monotonic
 from typing import Any
 
-from aiokafka.errors import KafkaError
 from faust.types import TP
 from prometheus_client import CollectorRegistry
 
@@ -25,7 +24,9 @@ from streams.agents import Agents, Handled
 from streams.app import App, serve
 from streams.canaries import Canaries
 from streams.compacted import CompactedTopic
+from streams.gauges import watch_lag, watch_state
 from streams.kafka import aiokafka_connection, check_reachable
+from streams.lateitems import LateItems
 from streams.loop import Loop
 from streams.outbox import Outbox
 from streams.settings import Settings
@@ -33,14 +34,15 @@ from streams.swap import Opened, Swaps, open_bundle
 from streams.topics import check_topics
 from streams.towerthread import TowerThread
 from streams.transport import Run
-from streams.views import Controls, LateItems
+from streams.upkeep import upkeep
+from streams.views import Controls
 from streams.watchdog import EXIT_FAILURE, Limit, watch
 
 log = logging.getLogger(__name__)
 
 RANK_FEED = "rank_feed"
-STATE_INTERVAL, LAG_INTERVAL = 0.25, 5.0
-"""Seconds between two looks at what the worker holds, and at how far behind it is."""
+LEAVE_TIMEOUT = 5.0
+"""Seconds to leave the group in, for a worker that is stopped before it was ready."""
 
 
 def run_worker(settings: Settings) -> None:
@@ -81,7 +83,7 @@ class Worker:
         self._towers = TowerThread()
         embedder = RequestEmbedder(bundle, settings.embed_cache)
         self._controls = Controls(embedder, model.bundle, self._off_loop)
-        late = LateItems(model.items, embedder, model.bundle, self._off_loop)
+        late = self._late = LateItems(model.items, embedder, model.bundle, self._off_loop)
         connection = aiokafka_connection(settings)
         self._control_topic = CompactedTopic(connection, settings.topic("controls"), self._controls.apply)
         self._vector_topic = CompactedTopic(connection, settings.topic("vectors"), late.apply)
@@ -118,22 +120,10 @@ class Worker:
         # From here on: SIGTERM must end a start that hangs, too.
         watch([Limit("stopping went on", self._stopping_for, self._settings.drain_timeout)])
         async with AsyncExitStack() as stack:
-            stack.callback(self._towers.shutdown, cancel_futures=True)
-            host, port = self._settings.monitoring_host, self._settings.monitoring_port
-            try:
-                server = stack.enter_context(MonitoringServer(self._registry, self._health, host, port))
-            except OSError as error:
-                raise ConfigError(f"CTRLREC_MONITORING_PORT: {error.strerror}") from error
-            for part in (self._outbox, self._control_topic, self._vector_topic):
-                await part.start()
-                stack.push_async_callback(part.stop)
-            await self._vector_topic.assign(range(await self._outbox.partitions(self._vector_topic.topic)))
-            await self._app.start()
-            stack.push_async_callback(self._app.stop)
-            broker = self._settings.kafka_bootstrap
-            log.info("bundle %s, broker %s, metrics on %s", self._agents.serving.model.bundle, broker, server.url)
+            await self._start_unless(stop, stack)
             self._health.beat()
             watch(self._limits())
+            followed = self._control_topic, self._vector_topic
             await self._app.wait_first(
                 stop.wait(),
                 self._control_topic.follow(),
@@ -141,14 +131,57 @@ class Worker:
                 self._swaps.follow(),
                 self._canaries.follow(),
                 heartbeat(self._health, self._metrics),
-                self._watch_state(),
-                self._watch_lag(),
+                watch_state(self._app, self._agents, self._controls, followed, self._health, self._metrics),
+                watch_lag(self._app, self._control_topic, self._metrics),
+                upkeep(self._controls, self._late, self._outbox, self._control_topic.topic),
             )
             if not stop.is_set():
                 log.critical("Faust ended; what was not acknowledged comes again", exc_info=self._app.crash_reason)
                 os._exit(EXIT_FAILURE)
             self._health.set("not_draining", False)
             log.info("stopping")
+
+    async def _start_unless(self, stop: asyncio.Event, stack: AsyncExitStack) -> None:
+        """Start all parts. If a signal comes first the process ends here.
+
+        To join a group whose other members died may take longer than there is for stopping. Nothing was acknowledged by
+        then, so there is nothing to be finished, either.
+        """
+        starting, stopping = asyncio.create_task(self._start(stack)), asyncio.create_task(stop.wait())
+        await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not stop.is_set():
+            return await starting
+        log.info("stopping, before it was ready")
+        starting.cancel()
+        try:
+            async with asyncio.timeout(LEAVE_TIMEOUT):
+                await asyncio.wait([starting])
+                await self._app.stop()
+                await stack.aclose()
+        except Exception as error:  # noqa: BLE001  whatever it was that did not work, it was nobody's yet
+            log.warning("the others will have to wait for its session to end: %r", error)
+        os._exit(0)  # a thread of Faust's that was stopped before it had started never ends
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        stack.callback(self._towers.shutdown, cancel_futures=True)
+        host, port = self._settings.monitoring_host, self._settings.monitoring_port
+        try:
+            server = stack.enter_context(MonitoringServer(self._registry, self._health, host, port))
+        except OSError as error:
+            raise ConfigError(f"CTRLREC_MONITORING_PORT: {error.strerror}") from error
+        for part in (self._outbox, self._control_topic, self._vector_topic):
+            await part.start()
+            stack.push_async_callback(part.stop)
+        await self._vector_topic.assign(range(await self._outbox.partitions(self._vector_topic.topic)))
+        await self._app.start()
+        stack.push_async_callback(self._app.stop)
+        log.info(
+            "bundle %s, broker %s, metrics on %s",
+            self._agents.serving.model.bundle,
+            self._settings.kafka_bootstrap,
+            server.url,
+        )
 
     def _limits(self) -> list[Limit]:
         settings = self._settings
@@ -190,31 +223,3 @@ class Worker:
         await self._control_topic.assign(mine)
         self._controls.keep_only(mine)
         self._metrics.rebalanced(monotonic() - self._rebalance_began)
-
-    async def _watch_state(self) -> None:
-        hits = misses = stale = 0
-        serving = self._agents.serving
-        while True:
-            if serving is not self._agents.serving:
-                serving = self._agents.serving
-                # What it embedded while it was made ready was nobody's look-up.
-                hits, misses = serving.embedder.hits, serving.embedder.misses
-            embedder = serving.embedder
-            recovered = self._control_topic.ready and self._vector_topic.ready
-            self._health.set("partitions_assigned", bool(self._app.consumer.assignment()))
-            self._health.set("controls_recovered", recovered)
-            self._metrics.holds(controls=len(self._controls), items=len(serving.model.items))
-            self._metrics.cache_requests(embedder.hits - hits, embedder.misses - misses, self._controls.stale - stale)
-            hits, misses, stale = embedder.hits, embedder.misses, self._controls.stale
-            await asyncio.sleep(STATE_INTERVAL)
-
-    async def _watch_lag(self) -> None:
-        while True:
-            await asyncio.sleep(LAG_INTERVAL)
-            committed = self._app.consumer.committed()
-            try:
-                ends = await self._control_topic.ends(committed) if committed else {}
-            except KafkaError as error:  # a broker that is away for long: the lists wait, and so does this figure
-                log.warning("how far behind it is cannot be told: %r", error)
-                continue
-            self._metrics.consumer_lag({place: max(0, end - committed[place]) for place, end in ends.items()})

@@ -1,4 +1,4 @@
-"""A TCP proxy between clients and a broker, which can drop every connection for a while, or be slow."""
+"""A TCP proxy between clients and a broker: it can drop every connection for a while, let nothing through, or be slow."""
 
 import contextlib
 import socket
@@ -23,9 +23,12 @@ class Proxy:
         """Connections that were cut, or refused while it was cut."""
         self.late = 0.0
         """Seconds by which whatever the broker sends comes late."""
+        self.accepted = 0
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._cut = False
+        self._flows = threading.Event()
+        self._flows.set()
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._accept, daemon=True).start()
@@ -36,6 +39,15 @@ class Proxy:
     ) -> None:
         _close(self._listener)
         self._drop()
+        self._flows.set()
+
+    def hold(self) -> None:
+        """Accept and keep all connections from now on, and let nothing through."""
+        self._flows.clear()
+
+    def release(self) -> None:
+        """Let through again, what was held first."""
+        self._flows.set()
 
     def cut(self, seconds: float) -> None:
         """Drop every connection, and let none through for so long."""
@@ -71,12 +83,14 @@ class Proxy:
             broker.settimeout(None)
             with self._lock:
                 self._open |= {client, broker}
+                self.accepted += 1
             for pair in ((client, broker, lambda: 0.0), (broker, client, lambda: self.late)):
                 threading.Thread(target=self._forward, args=pair, daemon=True).start()
 
     def _forward(self, source: socket.socket, sink: socket.socket, late: Callable[[], float]) -> None:
         try:
             while data := source.recv(CHUNK):
+                self._flows.wait()
                 time.sleep(late())
                 sink.sendall(data)
         except OSError:

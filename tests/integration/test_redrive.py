@@ -8,13 +8,14 @@ from typing import Any
 
 import msgspec
 import pytest
-from kafka import KafkaProducer
+from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from typer.testing import CliRunner, Result
 
 from streams.cli import build
 from streams.deadletters import REDRIVEN
 from streams.kafka import kafka_python_connection
 from streams.letters import Wanted, letters
+from streams.redrive import plan, redrive
 from streams.scan import scan
 from streams.settings import Settings
 from streams.topics import ensure_topics
@@ -159,31 +160,62 @@ def test_an_old_request_does_not_replace_a_newer_one(mendable: Live) -> None:
     assert live.rank(user).request_id == newer
 
 
-def test_requests_that_no_worker_has_read_count_and_items_published_again(settings: Settings) -> None:
-    """No worker runs: the letters are written by hand."""
-    ensure_topics(settings)
-    old, newer = (json.dumps(request("u", "x", created_at=at)).encode() for at in (1.0, 2.0))
-    producer = KafkaProducer(**kafka_python_connection(settings), acks="all")
+class ByHand:
+    """Writes what a worker would; none runs."""
 
-    def put(topic: str, value: bytes | None, key: bytes, headers: Any = ()) -> Any:
-        return producer.send(settings.topic(topic), value, key=key, partition=0, headers=list(headers)).get(timeout=30)
+    def __init__(self, settings: Settings) -> None:
+        ensure_topics(settings)
+        self._settings = settings
+        self._producer = KafkaProducer(**kafka_python_connection(settings), acks="all")
 
-    def die(topic: str, value: bytes | None, key: bytes, offset: int, **changes: str) -> None:
-        about = {"topic": settings.topic(topic), "partition": "0", "offset": str(offset), "class": "deadline"}
+    def put(self, topic: str, value: bytes | None, key: bytes, headers: Any = ()) -> int:
+        """The offset, in partition 0."""
+        sent = self._producer.send(self._settings.topic(topic), value, key=key, partition=0, headers=list(headers))
+        return int(sent.get(timeout=30).offset)
+
+    def die(self, topic: str, value: bytes | None, key: bytes, offset: int, **changes: str) -> None:
+        about = {"topic": self._settings.topic(topic), "partition": "0", "offset": str(offset), "class": "deadline"}
         about |= changes
-        put("dead-letters", value, key, [(f"ctrlrec.error.{name}", text.encode()) for name, text in about.items()])
+        self.put("dead-letters", value, key, [(f"ctrlrec.error.{name}", text.encode()) for name, text in about.items()])
 
-    die("requests", old, b"u", put("requests", old, b"u").offset)
+
+@pytest.fixture
+def by_hand(settings: Settings) -> Iterator[ByHand]:
+    hand = ByHand(settings)
+    yield hand
+    hand._producer.close(timeout=5)
+
+
+def test_an_item_that_is_published_again_before_its_turn_comes_is_dropped(settings: Settings, by_hand: ByHand) -> None:
+    for key in (b"again", b"once"):
+        by_hand.die("items", b"{}", key, by_hand.put("items", b"{}", key))
+    planned = plan(settings, Wanted(), cap=3)
+    assert (len(planned.send), planned.drop) == (2, [])
+    by_hand.put("items", None, b"again")
+    assert redrive(settings, planned, rate=100) == 1
+    assert len(planned.drop) == 1
+    assert [(r.key, r.value) for r in scan(settings, "items")][2:] == [(b"again", None), (b"once", b"{}")]
+    assert plan(settings, Wanted(), cap=3).done == 2
+
+
+@pytest.mark.parametrize("read", [False, True])
+def test_requests_count_that_made_no_control_and_items_published_again(
+    settings: Settings, by_hand: ByHand, read: bool
+) -> None:
+    """Not read yet, or withdrawn so long ago that nothing is left of it: there is no control either way."""
+    old, newer = (json.dumps(request("u", text, created_at=at)).encode() for text, at in (("x", 1.0), (None, 2.0)))
+    put, die = by_hand.put, by_hand.die
+    die("requests", old, b"u", put("requests", old, b"u"))
     put("requests", newer, b"u")
-    die("items", b"{}", b"again", put("items", b"{}", b"again").offset)
-    die("items", None, b"once", put("items", None, b"once").offset)
+    die("items", b"{}", b"again", put("items", b"{}", b"again"))
+    die("items", None, b"once", put("items", None, b"once"))
     put("items", b"{}", b"again")
     die("candidates", b"{}", b"u", 0, cut="value")
     die("candidates", b"{}", b"u", 0, partition="7")
     die("rankings", b"{}", b"u", 0)
     put("dead-letters", b"{}", b"u", [("ctrlrec.error.topic", b"elsewhere"), ("ctrlrec.error.class", b"deadline")])
     put("dead-letters", b"what is this", b"?")
-    producer.close(timeout=5)
+    _commit(settings, 2 if read else 0)
     done = outcome(settings, "--send", status=1)
     assert (done["sent"], done["dropped"]) == (1, 2)
     assert done["left"] == {
@@ -194,3 +226,12 @@ def test_requests_that_no_worker_has_read_count_and_items_published_again(settin
     assert [(r.key, r.value) for r in scan(settings, "items")][3:] == [(b"once", None)]
     assert "unknown" in ctrlrec(settings, "dead-letters", "list").stdout
     assert len(list(letters(settings, Wanted(reasons=["deadline"])))) == 7
+
+
+def _commit(settings: Settings, offset: int) -> None:
+    """As the workers would, of the requests."""
+    consumer = KafkaConsumer(**kafka_python_connection(settings), group_id=settings.group, enable_auto_commit=False)
+    place = TopicPartition(settings.topic("requests"), 0)
+    consumer.assign([place])
+    consumer.commit({place: OffsetAndMetadata(offset, "", -1)})
+    consumer.close()

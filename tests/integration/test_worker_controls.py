@@ -3,7 +3,9 @@
 import statistics
 import time
 from functools import partial
+from typing import Any
 
+import pytest
 from kafka.partitioner import murmur2
 
 from ranker.events import Ranking
@@ -44,11 +46,13 @@ def test_replaced_then_withdrawn(live: Live) -> None:
 
 
 def test_expiry_is_by_the_lists_own_time(live: Live) -> None:
-    user = new_id()
-    request_id = live.publish("requests", request(user, "more drama", expires_at=2000.0, created_at=900.0))
-    live.rank_until(partial(follows, request_id), user, created_at=1000.0)
-    assert live.rank(user, created_at=1999.9).request_id == request_id
-    late = live.rank(user, created_at=2000.0)
+    user, expires_at = new_id(), time.time() - 3600
+    request_id = live.publish(
+        "requests", request(user, "more drama", expires_at=expires_at, created_at=expires_at - 1000)
+    )
+    live.rank_until(partial(follows, request_id), user, created_at=expires_at - 900)
+    assert live.rank(user, created_at=expires_at - 0.1).request_id == request_id
+    late = live.rank(user, created_at=expires_at)
     assert (late.request_id, late.degraded, late.item_ids) == (None, "control_expired", ITEMS)
 
 
@@ -68,6 +72,26 @@ def test_a_late_redelivery_undoes_nothing(live: Live) -> None:
     live.publish("requests", new)
     _wait_until_through(live, user)
     assert live.rank(user).degraded == "no_control"
+
+
+@pytest.mark.parametrize("last", ["no horror please", None])
+def test_what_a_worker_writes_that_was_taken_for_dead_is_mended(live: Live, last: str | None) -> None:
+    """Compaction would keep it: so the newest is written again, whether it is a control or that there is none."""
+    user, now = new_id(), time.time()
+    old, new = request(user, "more drama", created_at=now - 20), request(user, last, created_at=now - 10)
+    for event in (old, new):
+        live.publish("requests", event)
+    assert live.outputs.until(lambda: len(_controls(live, user)) == 2)
+    first, second = _controls(live, user)
+    live.send("controls", first.value, first.key, headers=list(first.headers), partition=first.partition)
+    assert live.outputs.until(lambda: len(_controls(live, user)) == 4)
+    *_, late, again = _controls(live, user)
+    assert (late.value, again.value, again.headers) == (first.value, second.value, second.headers)
+    assert live.rank(user).request_id == (new["event_id"] if last else None)
+
+
+def _controls(live: Live, user: str) -> list[Any]:
+    return [record for record in live.outputs.controls if record.key == user.encode()]
 
 
 def _wait_until_through(live: Live, user: str) -> None:

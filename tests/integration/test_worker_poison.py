@@ -4,13 +4,19 @@ import json
 import statistics
 import time
 import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
-from kafka import KafkaConsumer
+import pytest
+from kafka import KafkaConsumer, KafkaProducer
 
 from streams.budgets import BURST
 from streams.kafka import kafka_python_connection
+from streams.scan import scan
 from tests.events import bad_events
-from tests.live import Live, candidates, error_headers, new_id, request
+from tests.live import Live, candidates, error_headers, live_settings, new_id, request
+from tests.unit.tiny_towers import bundle_folder
 
 
 def test_the_next_good_list_comes_within_a_second(live: Live) -> None:
@@ -45,6 +51,46 @@ def test_no_header_chooses_where_answers_go(live: Live) -> None:
     assert live.ranking(event["event_id"]).request_id == event["event_id"]
     live.outputs.until(lambda: False, 1)
     assert len(live.outputs.vectors) == before
+
+
+class Odd(str):
+    """What no client in Python would send, and others may."""
+
+    def encode(self, *_: Any) -> bytes:
+        return b"\xff\xfe"
+
+
+@pytest.fixture
+def apart(bootstrap: str, tmp_path: Path) -> Iterator[Live]:
+    """A worker on topics of its own, since kafka-python's consumers stumble over such names."""
+    live = Live(live_settings(bootstrap, bundle_folder()), tmp_path)
+    live.worker.start()
+    live.worker.wait_ready()
+    yield live
+    live.worker.stop()
+    live.close()
+
+
+def test_a_header_s_name_need_not_be_text(apart: Live) -> None:
+    """aiokafka by itself would read neither this record nor any behind it."""
+    sent = apart.send("candidates", b"{", partition=0, headers=[("fine", b"0"), (Odd("odd"), b"1")])
+    good = candidates("u")
+    apart.send("candidates", json.dumps(good).encode(), partition=0)
+    apart.ranking(good["event_id"])
+    assert apart.dead_letter(sent).headers[:2] == [("fine", b"0"), (r"\xff\xfe", b"1")]
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+def test_publishers_may_compress(live: Live, codec: str) -> None:
+    lists = [candidates(new_id()) for _ in range(10)]
+    producer = KafkaProducer(**kafka_python_connection(live.settings), compression_type=codec, linger_ms=200)
+    for event in lists:
+        producer.send(live.settings.topic("candidates"), json.dumps(event).encode(), key=event["user_id"].encode())
+    producer.close(timeout=30)
+    for event in lists:
+        live.ranking(event["event_id"])
+    scanned = {record.value for record in scan(live.settings, "candidates")}  # as redrives and replays read
+    assert {json.dumps(event).encode() for event in lists} <= scanned
 
 
 def test_a_flood_of_bad_events_holds_nobody_up(live: Live) -> None:

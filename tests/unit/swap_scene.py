@@ -17,10 +17,11 @@ from ranker.rank import Steering, rank
 from ranker.store import Pointer, Store
 from streams import swap
 from streams.agents import Agents
+from streams.lateitems import LateItems
 from streams.settings import Settings
 from streams.swap import Opened, Swaps
 from streams.transport import Run
-from streams.views import Controls, LateItems
+from streams.views import Controls
 from streams.wire import decode_ranking, encode
 from tests.smallbundle import SmallBundle
 from tests.unit.test_views import control, record

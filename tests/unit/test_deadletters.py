@@ -60,6 +60,7 @@ def test_what_was_cut_is_said() -> None:
     assert cut() is cut(value=b"v" * KEPT_BYTES, key=b"k" * KEPT_KEY) is None
     assert cut(value=b"v" * (KEPT_BYTES + 1)) == b"value"
     assert cut(key=b"k" * (KEPT_KEY + 1), headers=(("h", b"x" * 200_000),)) == b"key headers"
+    assert cut(headers=(("", None),) * 30_000) == b"headers"  # of nothing but lengths
 
 
 @settings(deadline=None, max_examples=40)

@@ -94,6 +94,26 @@ def test_many_late_items() -> None:
     assert items.scores(items.rows([f"i{i}" for i in range(500)]), values).tolist() == expected.tolist()
 
 
+def test_late_items_are_not_all_copied_for_one_more() -> None:
+    items, one = item_vectors(np.ones((2, 8), np.float32)), quantize(np.ones(8, np.float32))
+    copies: list[Floats] = []
+    for i in range(4096):
+        items.put(f"late{i}", one)
+        for array in (items._late, items._late_scales):
+            if not any(array is known for known in copies):
+                copies.append(array)
+    assert len(copies) == 2 * 7  # room for 64, 128, ... 4096
+
+
+def test_a_vector_that_is_refused_takes_no_room() -> None:
+    items = item_vectors(np.ones((2, 8), np.float32))
+    for length in (0, 1, 7, 9):
+        with pytest.raises(ValueError, match=f"a vector of {length} components among those of 8"):
+            items.put("late", Quantized(bytes(2 * length), 0.5))
+    items.put("good", quantize(np.ones(8, np.float32)))
+    assert items.rows(["late", "good"]).tolist() == [-1, 2]
+
+
 def of_run(items: ItemVectors, rows: list[int], requests: list[Floats]) -> list[list[float]]:
     """Each request's scores with the same rows."""
     n = len(rows)

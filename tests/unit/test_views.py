@@ -6,11 +6,14 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ranker.embed import RequestEmbedder
 from ranker.events import ControlRequest, ItemUpsert
 from ranker.vectors import Floats
-from streams.views import Controls, LateItems, withdrawal, withdrawn_at
+from streams.lateitems import LateItems
+from streams.views import FORGET_AT_ONCE, KEPT, REPAIR_AFTER, Controls, withdrawal, withdrawn_at
 from streams.wire import encode
 from tests.smallbundle import DIMENSION, HashTower, SmallBundle
 
@@ -32,8 +35,10 @@ def record(key: bytes | None, value: bytes | None, headers: Any = (), partition:
     )
 
 
-def control(bundle: SmallBundle, user: str, created_at: float, text: str = "x") -> Any:
-    asked = ControlRequest(event_id=f"{user}@{created_at}", user_id=user, op="set", text=text, created_at=created_at)
+def control(bundle: SmallBundle, user: str, created_at: float, text: str = "x", **more: Any) -> Any:
+    asked = ControlRequest(
+        event_id=f"{user}@{created_at}", user_id=user, op="set", text=text, created_at=created_at, **more
+    )
     return record(user.encode(), encode(RequestEmbedder(bundle).control(asked)))
 
 
@@ -71,6 +76,135 @@ def test_the_newest_wins_whatever_comes_late(bundle: SmallBundle, controls: Cont
     assert (in_force(controls, "u"), in_force(controls, "v"), len(controls)) == (None, "v@1", 1)
     apply(controls, control(bundle, "u", 4))
     assert in_force(controls, "u") == "u@4"
+
+
+class Clock:
+    now = 1e9
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def timed(bundle: SmallBundle, clock: Clock) -> Controls:
+    return Controls(RequestEmbedder(bundle), bundle.version, at_once, clock)
+
+
+def known(controls: Controls) -> set[str]:
+    """Of whom anything at all is kept."""
+    partition = controls._partitions[0]
+    kept = (partition.users, partition.asked, partition.since, partition.overwritten, partition.forget._times)
+    return {user for each in kept for user in each}
+
+
+def test_what_expired_or_was_withdrawn_is_forgotten(bundle: SmallBundle, timed: Controls, clock: Clock) -> None:
+    now = clock.now
+    apply(timed, control(bundle, "soon", now, expires_at=now + 100), control(bundle, "never", now))
+    apply(timed, control(bundle, "extended", now, expires_at=now + 100), control(bundle, "gone", now))
+    apply(timed, withdrawn("gone", now + 1), control(bundle, "extended", now + 1, expires_at=now + 1000))
+    apply(timed, control(bundle, "unlimited", now, expires_at=now + 100), control(bundle, "unlimited", now + 1))
+    clock.now = now + KEPT - 1
+    timed.forget()
+    assert known(timed) == {"soon", "never", "extended", "gone", "unlimited"}
+    clock.now = now + 100 + KEPT  # until then, for lists that come late
+    assert in_force(timed, "soon") is not None
+    timed.forget()
+    assert known(timed) == {"never", "extended", "unlimited"}
+    clock.now = now + 10 * KEPT
+    timed.forget()
+    assert known(timed) == set(timed.of(0)) == {"never", "unlimited"}
+
+
+def test_what_expired_long_ago_takes_no_room_and_is_not_followed_by_what_is_older(
+    bundle: SmallBundle, timed: Controls, clock: Clock
+) -> None:
+    old = clock.now - 3 * KEPT
+    apply(timed, control(bundle, "u", old, expires_at=old + KEPT))
+    assert (len(timed), known(timed)) == (0, {"u"})
+    timed.forget()
+    apply(timed, control(bundle, "u", old - 1))
+    assert len(timed) == 0
+
+
+def test_many_are_forgotten_some_at_a_time(bundle: SmallBundle, timed: Controls, clock: Clock) -> None:
+    apply(timed, *(withdrawn(f"u{number}", 1.0) for number in range(FORGET_AT_ONCE + 5)))
+    clock.now += KEPT
+    timed.forget()
+    assert len(known(timed)) == 5
+    timed.forget()
+    assert known(timed) == set()
+
+
+def test_what_is_forgotten_is_not_in_the_next_bundles_vectors(
+    bundle: SmallBundle, timed: Controls, clock: Clock
+) -> None:
+    apply(timed, control(bundle, "u", clock.now, expires_at=clock.now), control(bundle, "v", clock.now))
+    other = SmallBundle(version="other")
+    timed.prepare(RequestEmbedder(other), other.version)
+    asyncio.run(timed.catch_up())
+    clock.now += KEPT
+    timed.forget()
+    assert timed.behind
+    asyncio.run(timed.catch_up())
+    timed.exchange()
+    assert set(timed.of(0)) == {"v"}
+
+
+def test_the_newest_is_written_again_when_an_older_one_follows_it(
+    bundle: SmallBundle, timed: Controls, clock: Clock
+) -> None:
+    whole = {"context": "likes ghosts", "weight": 0.25, "expires_at": clock.now + 9}
+    old, new = control(bundle, "u", 1.0), control(bundle, "u", 3.0, "ghosts", **whole)
+    apply(
+        timed, control(bundle, "v", 1), withdrawn("v", 2.0), new, old, control(bundle, "v", 1), control(bundle, "w", 1)
+    )
+    assert timed.repairs("c") == []
+    clock.now += REPAIR_AFTER
+    again = {output.key: output for output in timed.repairs("c")}
+    assert set(again) == {b"u", b"v"}
+    assert (again[b"u"].topic, again[b"u"].partition, again[b"u"].value) == ("c", 0, new.value)
+    assert (again[b"v"].value, again[b"v"].headers) == (None, withdrawal(2.0))
+    assert timed.repairs("c") == []  # it waits until they are read
+    clock.now += REPAIR_AFTER
+    assert len(timed.repairs("c")) == 2
+    apply(timed, record(b"u", again[b"u"].value), record(b"v", None, again[b"v"].headers))
+    clock.now += REPAIR_AFTER
+    assert timed.repairs("c") == []
+    assert (in_force(timed, "u"), in_force(timed, "v")) == ("u@3.0", None)
+
+
+def test_a_redelivery_of_both_needs_no_repair(bundle: SmallBundle, timed: Controls, clock: Clock) -> None:
+    old, new = control(bundle, "u", 1), control(bundle, "u", 3)
+    apply(timed, old, new, old)
+    clock.now += REPAIR_AFTER / 2
+    apply(timed, new)
+    clock.now += REPAIR_AFTER
+    assert timed.repairs("c") == []
+
+
+@given(st.permutations(range(5)), st.lists(st.integers(0, 4), max_size=4), st.integers(0, 4))
+def test_the_newest_is_the_last_in_the_end(order: list[int], stale: list[int], withdraws: int) -> None:
+    """Whatever is written late, also while it is mended."""
+    bundle, clock = SmallBundle(), Clock()
+    view = Controls(RequestEmbedder(bundle), bundle.version, at_once, clock)
+    made = [withdrawn("u", float(n)) if n == withdraws else control(bundle, "u", float(n)) for n in range(5)]
+    topic = [made[n] for n in order]
+    read = 0
+    for late in [*stale, None]:
+        for _ in range(3):
+            apply(view, *topic[read:])
+            read = len(topic)
+            clock.now += REPAIR_AFTER
+            topic += [record(output.key, output.value, output.headers) for output in view.repairs("c")]
+        if late is not None:
+            topic.append(made[late])
+    assert (topic[-1].value, topic[-1].headers) == (made[4].value, made[4].headers)
+    assert read == len(topic)
 
 
 def test_a_withdrawal_without_a_time_has_that_of_its_record() -> None:
@@ -139,6 +273,20 @@ def test_records_that_another_version_wrote_are_passed_over(bundle: SmallBundle,
     assert items.rows(["new"]).tolist() == [-1]
     apply(late, record(b"new", encode(made)))
     assert items.rows(["new"]).tolist() != [-1]
+
+
+def test_that_an_item_was_deleted_is_forgotten(bundle: SmallBundle, clock: Clock) -> None:
+    late = LateItems(bundle.items, RequestEmbedder(bundle), bundle.version, at_once, clock)
+    vector = RequestEmbedder(bundle).item_vector(ItemUpsert(item_id="new", text="text"))
+    new = record(b"new", encode(vector))
+    apply(late, new, record(b"i0", None), record(b"new", None), record(b"gone", None), new)
+    assert len(late) == 3
+    other = SmallBundle(version="other")
+    late.prepare(other.items, RequestEmbedder(other), other.version)
+    clock.now += KEPT
+    late.forget()
+    assert len(late) == 1
+    asyncio.run(late.catch_up())
 
 
 def test_late_items_come_and_go(bundle: SmallBundle) -> None:
