@@ -19,7 +19,7 @@ from typing import Any
 from ranker.embed import RequestEmbedder
 from ranker.errors import BadEvent
 from ranker.events import Control
-from ranker.rank import Steering
+from ranker.run import Steering
 from ranker.vectors import ItemVectors, Quantized
 from streams.transport import Record
 from streams.wire import decode_control, decode_item_vector

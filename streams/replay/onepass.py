@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ranker.errors import BadEvent, DataError
 from ranker.events import ControlRequest
-from ranker.rank import Asked, lay_out, rankings
+from ranker.rank import rankings
+from ranker.run import Asked, lay_out
 from streams.replay.known import Known, digest
 from streams.replay.log import STATE, Entry, Source, Unreadable, place
 from streams.replay.pins import Pins

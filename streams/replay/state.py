@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from ranker.embed import RequestEmbedder, Towers
 from ranker.errors import BadEvent
 from ranker.events import CandidateList, ControlRequest
-from ranker.rank import Asked, Model, Steering
+from ranker.rank import Model
+from ranker.run import Asked, Steering
 from ranker.vectors import Quantized
 from streams.replay.log import Entry
 from streams.wire import decode_candidates, decode_item, decode_key, decode_request

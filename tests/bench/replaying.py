@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ranker.events import ControlRequest, Ranking
-from ranker.rank import Asked, Steering, rank
+from ranker.rank import rank
+from ranker.run import Asked, Steering
 from streams.replay.archive import SCHEMA, name_of
 from streams.replay.job import Job, replay
 from streams.replay.sources import Log

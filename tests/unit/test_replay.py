@@ -16,7 +16,8 @@ from ranker.embed import RequestEmbedder
 from ranker.errors import BundleError, ConfigError, DataError
 from ranker.events import CandidateList, ControlRequest, ItemUpsert
 from ranker.fusion import FUSIONS
-from ranker.rank import Steering, rank
+from ranker.rank import rank
+from ranker.run import Steering
 from streams.replay import onepass
 from streams.replay.archive import SCHEMA, name_of
 from streams.replay.job import Job, Outcome, replay

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from ranker.errors import ConfigError
 from ranker.events import CandidateList
 from ranker.ragged import Spans
-from ranker.rank import Asked, lay_out
+from ranker.run import Asked, lay_out
 from streams import cli
 from streams.replay.engagement import CLIP, Clicked, estimate
 from streams.replay.figures import COLUMNS, compare
