@@ -38,12 +38,12 @@ def estimate(
         each = asked.candidates
         for item_id, place in clicks.get(each.event_id, ()):
             try:
-                entry = entry_of[span.start + each.item_ids.index(item_id)]
+                entry = entry_of[span.start + list(flat.ids[span]).index(item_id)]
             except ValueError:
                 strange.append((each.event_id, item_id))
                 continue
             compared.rows[:, number, CLICKS] += 1
-            shown = each.top_k or len(each.item_ids)
+            shown = each.top_k or span.stop - span.start
             for variant, places in enumerate(compared.places):
                 if (now := int(places[entry])) < shown:
                     compared.rows[variant, number, EXPECTED] += min(CLIP, ((place + 1) / (now + 1)) ** eta)

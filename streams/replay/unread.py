@@ -1,0 +1,151 @@
+"""Candidate lists whose items and scores are read as columns, a batch at a time, not as a string and a float object each.
+
+Only what needs no thought is read this way: plain ids and finite scores, none repeated. A batch with anything else is left
+to the decoder that a worker uses, for it to say what is wrong; what is read here is what that would have read.
+"""
+
+from collections.abc import Sequence
+from itertools import accumulate
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from ranker.errors import BadEvent
+from ranker.events import MAX_CANDIDATES, CandidateList
+from ranker.run import Asked, Entries, Flat, lay_out
+from streams.replay.state import Codes
+from streams.wire import decode_candidates
+
+MAX_ID = 128
+"""Bytes; more may be too many characters."""
+QUOTE, COMMA, SPACE = b'", '
+
+
+class Unread(CandidateList, frozen=True, kw_only=True, gc=False):
+    """A list whose items and scores are still JSON. Their keys are there once, and no character is written as an escape."""
+
+    item_ids: msgspec.Raw  # type: ignore[assignment]
+    base_scores: msgspec.Raw  # type: ignore[assignment]
+
+
+_decode = msgspec.json.Decoder(Unread).decode
+
+
+def candidates(value: bytes | None) -> CandidateList:
+    """An `Unread` list, or a whole one where this one is not plain. Raises BadEvent."""
+    if value and b"\\" not in value and value.count(b'"item_ids"') == 1 == value.count(b'"base_scores"'):
+        try:
+            found = _decode(value)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass
+        else:
+            if found.request is None:  # what is wrong with one is said after what is wrong with the list
+                return found
+    return decode_candidates(value)
+
+
+def entries(listed: CandidateList) -> int:
+    """How many items a list has; or, of one that is not read yet, no fewer."""
+    if isinstance(listed, Unread):
+        return bytes(listed.item_ids).count(b",") + 1
+    return len(listed.item_ids)
+
+
+def lay_out_all(
+    run: Sequence[Asked], values: Sequence[bytes | None], codes: Codes
+) -> tuple[Flat | None, dict[int, BadEvent]]:
+    """`lay_out`, of lists some of which may be unread; `values` are the events that they came from."""
+    unread = [asked.candidates for asked in run if isinstance(asked.candidates, Unread)]
+    if len(unread) == len(run) and (read := _columns(unread, codes)) is not None:
+        flat = Flat.of(run, read)
+        if not flat.repeating() and not flat.not_finite():
+            return flat, {}
+    refused: dict[int, BadEvent] = {}
+    whole = list(run)
+    for place, (asked, value) in enumerate(zip(run, values, strict=True)):
+        if isinstance(asked.candidates, Unread):
+            try:
+                whole[place] = asked._replace(candidates=decode_candidates(value))
+            except BadEvent as error:
+                refused[place] = error
+    places = [place for place in range(len(run)) if place not in refused]
+    if not places:
+        return None, refused
+    laid, wrong = lay_out([whole[place] for place in places], codes.of)
+    return laid, refused | {places[place]: error for place, error in wrong.items()}
+
+
+def _columns(lists: Sequence[Unread], codes: Codes) -> Entries | None:
+    """The items and scores, end to end; None if they are not plain."""
+    arrays = [[bytes(each.item_ids) for each in lists], [bytes(each.base_scores) for each in lists]]
+    if not all(array.startswith(b"[") for some in arrays for array in some):
+        return None
+    ids, scores = _strings(arrays[0]), _floats(arrays[1])
+    if ids is None or scores is None or not np.array_equal(ids[0], scores[0]):
+        return None
+    lengths, encoded, suffix = ids
+    try:
+        different = [each[:-suffix] for each in encoded.dictionary.to_pylist()]
+    except UnicodeDecodeError:
+        return None
+    places = encoded.indices.to_numpy()
+    return Entries(lengths.tolist(), np.array(different, object)[places], scores[1], codes.of(different)[places])
+
+
+def _strings(arrays: list[bytes]) -> tuple[NDArray[np.intp], pa.DictionaryArray, int] | None:
+    """JSON arrays of plain strings: their lengths; the strings end to end, each with the same suffix; and its length.
+
+    `["a","b"]` and `["a", "b"]` will do. What is between a string's quotes and the next one's is looked at, so that nothing
+    else is taken for a string.
+    """
+    ends = np.array(
+        list(accumulate(len(each) - 1 for each in arrays))
+    )  # of each array in `text`, with a comma behind it
+    compact = b", " not in arrays[0]
+    text = b",".join([each[1:-1] for each in arrays]) if compact else b", ".join([each[1:-1] for each in arrays])
+    if not compact:
+        ends += np.arange(1, len(ends) + 1)
+    text += b',"' if compact else b', "'
+    read = np.frombuffer(text, np.uint8)
+    quotes = np.flatnonzero(read == QUOTE)
+    opening, closing = quotes[::2], quotes[1::2]  # one more that opens than that close
+    suffix = 3 if compact else 4
+    if (
+        len(opening) != len(closing) + 1
+        or opening[0] != 0
+        or (opening[1:] - closing != suffix - 1).any()
+        or (read[closing + 1] != COMMA).any()
+        or (not compact and (read[closing + 2] != SPACE).any())
+        or read.min() < SPACE
+    ):
+        return None
+    sizes = closing - opening[:-1] - 1
+    if sizes.min() < 1 or sizes.max() > MAX_ID:
+        return None
+    lengths = np.diff(np.searchsorted(opening[:-1], ends), prepend=0)
+    if lengths.min() < 1 or lengths.max() > MAX_CANDIDATES:
+        return None
+    offsets = (opening + 1).astype(np.int32)
+    strings = pa.StringArray.from_buffers(len(closing), pa.py_buffer(offsets), pa.py_buffer(text))
+    return lengths, strings.dictionary_encode(), suffix
+
+
+def _floats(arrays: list[bytes]) -> tuple[NDArray[np.intp], NDArray[np.float64]] | None:
+    """JSON arrays of numbers: their lengths, and the numbers end to end."""
+    text = b",".join([each[1:-1] for each in arrays]) + b","
+    if b" " in text:
+        text = text.replace(b" ", b"")
+    read = np.frombuffer(text, np.uint8)
+    commas = np.flatnonzero(read == COMMA)
+    offsets = np.zeros(len(commas) + 1, np.int32)
+    offsets[1:] = commas - np.arange(len(commas))
+    strings = pa.StringArray.from_buffers(len(commas), pa.py_buffer(offsets), pa.py_buffer(read[read != COMMA]))
+    try:
+        numbers = pc.cast(strings, pa.float64()).to_numpy()
+    except pa.ArrowInvalid:
+        return None
+    lengths = np.array([each.count(b",") + 1 for each in arrays])
+    return (lengths, numbers) if np.isfinite(numbers).all() else None
