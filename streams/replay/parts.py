@@ -16,6 +16,7 @@ from streams.replay.variants import Batch
 from streams.wire import decode_ranking, encode
 
 Format = Literal["jsonl", "parquet"]
+FIGURES = len(Adherence.__struct_fields__)
 
 
 class Part(Protocol):
@@ -65,7 +66,6 @@ class Columns:
             )
             within = spans.positions - np.repeat(spans.starts, lengths)
             order, lengths = order[within < np.repeat(shown, lengths)], shown
-        figures = fused.figures.structs() if fused.figures else [None] * len(lists)
         self._batches.append(
             {
                 "event_id": [each.event_id for each in lists],
@@ -81,10 +81,8 @@ class Columns:
                     for (_, why), unknown in zip(ready.in_force, ready.unknown, strict=True)
                 ],
                 "unknown_items": ready.unknown,
-                "adherence": [
-                    each and (each.base, each.fused, each.best, each.gain, each.overlap) if steer else None
-                    for each, steer in zip(figures, ready.steers, strict=True)
-                ],
+                "steered": np.array([steer is not None for steer in ready.steers]),
+                "adherence": np.array(fused.figures.columns() if fused.figures else np.zeros((FIGURES, len(lists)))),
                 "explain": self._explained(ready, fused),
             }
         )
@@ -104,14 +102,14 @@ class Columns:
         lengths = np.concatenate([[0], *(batch["lengths"] for batch in self._batches)])
         items = np.concatenate([np.empty(0, np.int32), *(batch["items"] for batch in self._batches)])
         ids = pa.DictionaryArray.from_arrays(pa.array(items), pa.array(list(codes), pa.string()))
-        figures, explained = flat("adherence"), flat("explain")
-        none = [each is None for each in figures]
-        filled = [each or (0.0,) * 5 for each in figures]
-        names = Adherence.__struct_fields__
+        explained = flat("explain")
+        steered = np.concatenate([np.empty(0, np.bool_), *(batch["steered"] for batch in self._batches)])
+        figures = np.concatenate([np.empty((FIGURES, 0)), *(batch["adherence"] for batch in self._batches)], 1)
+        figures[:, ~steered] = 0.0
         adherence = pa.StructArray.from_arrays(
-            [pa.array([each[place] for each in filled], pa.float64()) for place in range(len(names))],
-            names,
-            mask=pa.array(none, pa.bool_()),
+            [pa.array(each, pa.float64(), from_pandas=True) for each in figures],  # NaN is no gain
+            Adherence.__struct_fields__,
+            mask=pa.array(~steered),
         )
         ranks = pa.struct({"base_ranks": pa.list_(pa.int32()), "control_ranks": pa.list_(pa.int32())})
         table = pa.table(

@@ -21,6 +21,8 @@ from streams.wire import decode_candidates
 
 MAX_ID = 128
 """Bytes; more may be too many characters."""
+BYTES = 8
+"""Of a score, one with another, at least; two is the least there can be."""
 QUOTE, COMMA, SPACE = b'", '
 
 
@@ -36,22 +38,32 @@ _decode = msgspec.json.Decoder(Unread).decode
 
 def candidates(value: bytes | None) -> CandidateList:
     """An `Unread` list, or a whole one where this one is not plain. Raises BadEvent."""
-    if value and b"\\" not in value and value.count(b'"item_ids"') == 1 == value.count(b'"base_scores"'):
+    if value and b"\\" not in value:
         try:
             found = _decode(value)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             pass
         else:
-            if found.request is None:  # what is wrong with one is said after what is wrong with the list
+            # What is wrong with a request of its own is said after what is wrong with the list.
+            if found.request is None and _once(value, found):
                 return found
     return decode_candidates(value)
 
 
+def _once(value: bytes, found: Unread) -> bool:
+    """Whether the keys are there once, as far as it is quick to see: of the keys of an object the last one counts."""
+    ids = value.find(b"[", value.find(b'"item_ids"'))
+    between = ids + len(found.item_ids)
+    scores = value.find(b"[", value.find(b'"base_scores"', between))
+    if not value.startswith(found.item_ids, ids) or not value.startswith(found.base_scores, scores):
+        return False
+    rest = value[:ids] + value[between:scores] + value[scores + len(found.base_scores) :]
+    return rest.count(b'"item_ids"') == 1 == rest.count(b'"base_scores"')
+
+
 def entries(listed: CandidateList) -> int:
-    """How many items a list has; or, of one that is not read yet, no fewer."""
-    if isinstance(listed, Unread):
-        return bytes(listed.item_ids).count(b",") + 1
-    return len(listed.item_ids)
+    """How many items a list has; of one that is not read yet roughly, and at least a quarter of them."""
+    return len(listed.base_scores) // BYTES + 1 if isinstance(listed, Unread) else len(listed.item_ids)
 
 
 def lay_out_all(
@@ -135,9 +147,9 @@ def _strings(arrays: list[bytes]) -> tuple[NDArray[np.intp], pa.DictionaryArray,
 
 def _floats(arrays: list[bytes]) -> tuple[NDArray[np.intp], NDArray[np.float64]] | None:
     """JSON arrays of numbers: their lengths, and the numbers end to end."""
+    if b" " in arrays[0]:
+        arrays = [each.replace(b" ", b"") for each in arrays]
     text = b",".join([each[1:-1] for each in arrays]) + b","
-    if b" " in text:
-        text = text.replace(b" ", b"")
     read = np.frombuffer(text, np.uint8)
     commas = np.flatnonzero(read == COMMA)
     offsets = np.zeros(len(commas) + 1, np.int32)
@@ -147,5 +159,6 @@ def _floats(arrays: list[bytes]) -> tuple[NDArray[np.intp], NDArray[np.float64]]
         numbers = pc.cast(strings, pa.float64()).to_numpy()
     except pa.ArrowInvalid:
         return None
-    lengths = np.array([each.count(b",") + 1 for each in arrays])
+    ends = np.cumsum([len(each) - 1 for each in arrays])
+    lengths = np.diff(np.searchsorted(commas, ends), prepend=0)
     return (lengths, numbers) if np.isfinite(numbers).all() else None
