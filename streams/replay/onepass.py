@@ -19,7 +19,7 @@ from streams.wire import decode_candidates, encode
 if TYPE_CHECKING:
     from streams.replay.fleet import Fleet
 
-BATCH = 128
+BATCH = 256
 """Lists that are ranked at a time."""
 ENTRIES = 100_000
 """Items of them all at which a batch is ranked at once."""

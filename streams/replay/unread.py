@@ -154,7 +154,7 @@ def _floats(arrays: list[bytes]) -> tuple[NDArray[np.intp], NDArray[np.float64]]
     commas = np.flatnonzero(read == COMMA)
     offsets = np.zeros(len(commas) + 1, np.int32)
     offsets[1:] = commas - np.arange(len(commas))
-    strings = pa.StringArray.from_buffers(len(commas), pa.py_buffer(offsets), pa.py_buffer(read[read != COMMA]))
+    strings = pa.StringArray.from_buffers(len(commas), pa.py_buffer(offsets), pa.py_buffer(text.replace(b",", b"")))
     try:
         numbers = pc.cast(strings, pa.float64()).to_numpy()
     except pa.ArrowInvalid:
