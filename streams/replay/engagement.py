@@ -31,7 +31,7 @@ def estimate(
     answers: Answers, compared: Compared, clicks: Mapping[str, Sequence[Clicked]], eta: float
 ) -> list[tuple[str, str]]:
     """Fill in the clicks of each list and what they would have been. Returns clicks on items that the list has not."""
-    flat, strange = answers.flat, []
+    flat, strange = answers.flat, list[tuple[str, str]]()
     if not clicks:
         return strange
     entry_of = np.empty(len(flat.base), np.intp)

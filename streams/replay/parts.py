@@ -1,13 +1,14 @@
 """Rankings as files: a part holds those of one segment under one variant, in the log's order."""
 
-import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, BinaryIO, Literal, Protocol
 
 import msgspec
 import numpy as np
 
+from ranker.durable import replacing
 from ranker.errors import DataError
 from ranker.events import Adherence, Explanation, Ranking
 from ranker.rank import Fused, Ready, rankings
@@ -31,7 +32,6 @@ class Part(Protocol):
 
 def part(file: Path, format_: Format) -> Part:
     """A part that is to become `file`."""
-    file.parent.mkdir(parents=True, exist_ok=True)
     return JsonLines(file) if format_ == "jsonl" else Columns(file)
 
 
@@ -127,11 +127,8 @@ class Columns:
                 "explain": pa.array([each and msgspec.structs.asdict(each) for each in explained], ranks),
             }
         )
-        unfinished = self._file.with_name(self._file.name + ".part")
-        with unfinished.open("wb") as file:
+        with _writing(self._file) as file:
             pq.write_table(table, file, compression="lz4", write_statistics=["created_at", "user_id"])
-            _on_disk(file)
-        unfinished.replace(self._file)
 
 
 def read_part(file: Path) -> Iterator[Ranking]:
@@ -155,17 +152,15 @@ def read_part(file: Path) -> Iterator[Ranking]:
 
 def write(file: Path, content: bytes) -> None:
     """Replace a file in one step, after which it is on the disk. Raises DataError."""
-    unfinished = file.with_name(file.name + ".part")
+    with _writing(file) as opened:
+        opened.write(content)
+
+
+@contextmanager
+def _writing(file: Path) -> Iterator[BinaryIO]:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("wb") as opened:
-            opened.write(content)
-            _on_disk(opened)
-        unfinished.replace(file)
+        with replacing(file) as opened:
+            yield opened
     except OSError as error:
-        raise DataError(f"{file} cannot be written: {error.strerror}") from error
-
-
-def _on_disk(file: Any) -> None:
-    file.flush()
-    os.fsync(file.fileno())
+        raise DataError(f"{file} cannot be written: {error.strerror or error}") from error

@@ -5,12 +5,10 @@ to the decoder that a worker uses, for it to say what is wrong; what is read her
 """
 
 from collections.abc import Sequence
-from itertools import accumulate
+from typing import Any
 
 import msgspec
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ranker.errors import BadEvent
@@ -107,24 +105,22 @@ def _columns(lists: Sequence[Unread], codes: Codes) -> Entries | None:
     return Entries(lengths.tolist(), np.array(different, object)[places], scores[1], codes.of(different)[places])
 
 
-def _strings(arrays: list[bytes]) -> tuple[NDArray[np.intp], pa.DictionaryArray, int] | None:
+def _strings(arrays: list[bytes]) -> tuple[NDArray[np.intp], Any, int] | None:
     """JSON arrays of plain strings: their lengths; the strings end to end, each with the same suffix; and its length.
 
     `["a","b"]` and `["a", "b"]` will do. What is between a string's quotes and the next one's is looked at, so that nothing
     else is taken for a string.
     """
-    ends = np.array(
-        list(accumulate(len(each) - 1 for each in arrays))
-    )  # of each array in `text`, with a comma behind it
+    import pyarrow as pa
+
     compact = b", " not in arrays[0]
-    text = b",".join([each[1:-1] for each in arrays]) if compact else b", ".join([each[1:-1] for each in arrays])
-    if not compact:
-        ends += np.arange(1, len(ends) + 1)
-    text += b',"' if compact else b', "'
+    comma = b"," if compact else b", "
+    text = comma.join([each[1:-1] for each in arrays]) + comma + b'"'
+    ends = np.cumsum([len(each) - 2 + len(comma) for each in arrays])
     read = np.frombuffer(text, np.uint8)
     quotes = np.flatnonzero(read == QUOTE)
     opening, closing = quotes[::2], quotes[1::2]  # one more that opens than that close
-    suffix = 3 if compact else 4
+    suffix = len(comma) + 2
     if (
         len(opening) != len(closing) + 1
         or opening[0] != 0
@@ -147,6 +143,9 @@ def _strings(arrays: list[bytes]) -> tuple[NDArray[np.intp], pa.DictionaryArray,
 
 def _floats(arrays: list[bytes]) -> tuple[NDArray[np.intp], NDArray[np.float64]] | None:
     """JSON arrays of numbers: their lengths, and the numbers end to end."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     if b" " in arrays[0]:
         arrays = [each.replace(b" ", b"") for each in arrays]
     text = b",".join([each[1:-1] for each in arrays]) + b","

@@ -13,7 +13,8 @@ from ranker.events import ControlRequest, Ranking
 from ranker.rank import rank
 from ranker.run import Asked, Steering
 from streams.replay.archive import SCHEMA, name_of
-from streams.replay.job import Job, replay
+from streams.replay.job import replay
+from streams.replay.plan import Job
 from streams.replay.sources import Log
 from streams.replay.totals import read_totals
 from streams.settings import Settings

@@ -29,7 +29,7 @@ def raw(ids: Any, scores: Any, spaced: bool, **more: Any) -> bytes:
 def values(draw: st.DrawFn) -> bytes:
     ids = draw(st.lists(IDS, max_size=6, unique=draw(st.integers(0, 4)) > 0))
     scores = draw(st.lists(SCORES, min_size=len(ids), max_size=len(ids) + (draw(st.integers(0, 9)) == 0)))
-    more = draw(st.sampled_from([{}, {}, {}, {"request": "more of it"}, {"top_k": 2}, {"weight": 3}]))
+    more: dict[str, Any] = draw(st.sampled_from([{}, {}, {}, {"request": "more of it"}, {"top_k": 2}, {"weight": 3}]))
     return raw(ids, scores, draw(st.booleans()), **more)
 
 
