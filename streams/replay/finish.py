@@ -1,7 +1,8 @@
 """What a replay leaves when all of its segments are there."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
 import msgspec
@@ -10,7 +11,7 @@ from ranker.durable import replacing
 from ranker.errors import DataError
 from streams.replay.log import BadLine
 from streams.replay.markdown import markdown
-from streams.replay.parts import write
+from streams.replay.parts import write, writing
 from streams.replay.plan import Outcome
 from streams.replay.report import Report, report
 from streams.replay.totals import bad_lines, read_totals
@@ -55,8 +56,11 @@ def join(outcome: Outcome, file: Path) -> None:
     shutil.rmtree(old)
 
 
-def _write_bad(file: Path, lines: list[BadLine]) -> None:
-    if lines:
-        write(file, b"".join(encode(line) + b"\n" for line in lines))
-    else:
+def _write_bad(file: Path, lines: Iterator[BadLine]) -> None:
+    first = next(lines, None)
+    if first is None:
         file.unlink(missing_ok=True)
+        return
+    with writing(file) as opened:
+        for line in chain([first], lines):
+            opened.write(encode(line) + b"\n")

@@ -127,7 +127,7 @@ class Columns:
                 "explain": pa.array([each and msgspec.structs.asdict(each) for each in explained], ranks),
             }
         )
-        with _writing(self._file) as file:
+        with writing(self._file) as file:
             pq.write_table(table, file, compression="lz4", write_statistics=["created_at", "user_id"])
 
 
@@ -152,12 +152,13 @@ def read_part(file: Path) -> Iterator[Ranking]:
 
 def write(file: Path, content: bytes) -> None:
     """Replace a file in one step, after which it is on the disk. Raises DataError."""
-    with _writing(file) as opened:
+    with writing(file) as opened:
         opened.write(content)
 
 
 @contextmanager
-def _writing(file: Path) -> Iterator[BinaryIO]:
+def writing(file: Path) -> Iterator[BinaryIO]:
+    """The same, a piece at a time."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(file) as opened:

@@ -92,7 +92,7 @@ def done(outcome: Outcome, variant: int = 0) -> Done:
     lines = [line for part in parts for line in part.read_bytes().splitlines()]
     totals = read_totals(outcome.layout, outcome.segments, outcome.plan.variants)
     events = totals.events | ({"candidates": totals.ranked} if totals.ranked else {})
-    return Done(lines, events, totals.degraded[variant], bad_lines(outcome.layout, outcome.segments))
+    return Done(lines, events, totals.degraded[variant], list(bad_lines(outcome.layout, outcome.segments)))
 
 
 def replayed(folder: Path, lines: list[bytes], **options: Any) -> Done:
