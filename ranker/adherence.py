@@ -18,6 +18,8 @@ TOP = 10
 NO_HEADROOM = 0.02
 """Below this A(best) - A(base) the list leaves nothing to gain, and a gain would be a ratio of noise."""
 
+ROUNDED = 10_000
+"""Parts of one to which figures are rounded as they are sent."""
 _PLACES = np.arange(TOP)[:, None]
 _DISCOUNTS = 1 / np.log2(_PLACES + 2)
 _SHARES = np.where(np.arange(TOP + 1) > _PLACES, _DISCOUNTS, 0) / np.maximum(1, np.cumsum([0, *_DISCOUNTS[:, 0]]))
@@ -33,6 +35,20 @@ class Figures(NamedTuple):
     best: NDArray[np.float32]
     kept: NDArray[np.intp]
     """How many of the base top are still in the fused top."""
+
+    def columns(self) -> tuple[NDArray[np.float64], ...]:
+        """The fields of `structs`, (lists,) each, to the bit; NaN where there is no gain."""
+        base, fused, best = (figure.astype(np.float64) for figure in self[:3])
+        headroom = best - base
+        with np.errstate(all="ignore"):
+            gain = np.where(headroom >= NO_HEADROOM, (fused - base) / headroom, np.nan)
+            scaled = gain * ROUNDED
+            # A float32 times 10^4 is exact. Of others, those near a tie may lie on either side of it.
+            near = np.abs(scaled - np.floor(scaled) - 0.5) < 1e-6
+        rounded = np.rint(scaled) / ROUNDED
+        for place in np.flatnonzero(near).tolist():
+            rounded[place] = round(float(gain[place]), 4)
+        return (*(np.rint(each * ROUNDED) / ROUNDED for each in (base, fused, best)), rounded, self.kept / TOP)
 
     def structs(self) -> list[Adherence]:
         """One for each list, rounded as they are sent."""

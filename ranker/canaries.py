@@ -10,7 +10,8 @@ import numpy as np
 from msgspec import Meta, Struct
 
 from ranker.events import CandidateList
-from ranker.rank import Model, Steering, rank
+from ranker.rank import Model, rank
+from ranker.run import Steering
 from ranker.vectors import Quantized
 
 Kind: TypeAlias = Literal["wish", "paraphrase", "refusal"]

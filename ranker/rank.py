@@ -1,20 +1,19 @@
 """The whole ranking story: candidate lists and the controls in force become rankings, a run of lists at a time."""
 
 from collections.abc import Callable, Sequence
-from itertools import chain
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ranker.adherence import Figures, adherence
 from ranker.errors import BadEvent
-from ranker.events import CandidateList, Control, Degraded, Explanation, Ranking
+from ranker.events import CandidateList, Degraded, Explanation, Ranking
 from ranker.fusion import FUSIONS, Method, control_ranks
-from ranker.ragged import MAX_ENTRIES, Order, Spans
-from ranker.vectors import Floats, ItemVectors, Quantized
+from ranker.ragged import MAX_ENTRIES, Order
+from ranker.run import Asked, Flat, Steering, lay_out
+from ranker.vectors import Floats, ItemVectors
 
-T = TypeVar("T")
 TOGETHER = 32
 """How many lists of a stream are worth ranking at a time; what more of them need falls out of the processor's caches."""
 
@@ -32,39 +31,9 @@ class Model(NamedTuple):
     fusion: Method = "rank"
 
 
-class Steering(NamedTuple):
-    """A Control made ready once, to be used for many lists."""
-
-    request_id: str
-    bundle: str
-    values: Floats
-    """(d,) float32 of whole numbers."""
-    scale: float
-    weight: float | None
-    expires_at: float | None
-    ood: bool = False
-    """Whether the request is unlike those that the bundle was made with; nothing but figures depends on it."""
-
-    @classmethod
-    def of(cls, control: Control) -> "Steering":
-        values = Quantized(control.vector, control.scale).floats()
-        control_of = control.request_id, control.bundle
-        return cls(*control_of, values, control.scale, control.weight, control.expires_at, control.ood)
-
-
-class Asked(NamedTuple):
-    """One list to be ranked, and what steers it."""
-
-    candidates: CandidateList
-    steering: Steering | None
-    degraded: Degraded = "no_control"
-    """Why `steering` is missing."""
-
-
 def _no_lap(_stage: str, _lists: int) -> None: ...
 
 
-Numbering = Callable[[list[str]], NDArray[np.intp]]
 Lap = Callable[[str, int], None]
 """Called with a stage's name as it ends, and for how many lists it was."""
 
@@ -100,20 +69,6 @@ def rank_run(run: Sequence[Asked], model: Model, *, lap: Lap = _no_lap) -> list[
     return [refused[place] if place in refused else next(answers) for place in range(len(run))]
 
 
-class Flat(NamedTuple):
-    """A run of lists end to end, in base order: flat arrays of (size,), which depend on no model."""
-
-    run: Sequence[Asked]
-    spans: Spans
-    ids: list[str]
-    """As they came; all else is in base order."""
-    base: Order
-    """The entry of `ids` at each place."""
-    scores: NDArray[np.float64]
-    numbers: NDArray[np.intp]
-    """Of each item, by whatever numbering was asked for."""
-
-
 class Ready(NamedTuple):
     """All that a run's rankings need, short of a weight and a way of fusing: several of those may share it."""
 
@@ -137,27 +92,6 @@ class Fused(NamedTuple):
     """(size,): places of the base order, best first."""
     figures: Figures | None
     """None where nothing is steered; without meaning for a list that is not."""
-
-
-def lay_out(run: Sequence[Asked], number: Numbering) -> tuple[Flat | None, dict[int, BadEvent]]:
-    """Lay lists end to end, each in the platform's own order; and those which cannot be ranked by whatever model, by
-    their place in the run. None if there are no others.
-
-    `number` gives whole numbers for ids, equal ones where those are equal: to look for repeats by them is quick.
-    """
-    refused = _misaligned(run)
-    while good := [asked for place, asked in enumerate(run) if place not in refused] if refused else run:
-        spans = Spans([len(asked.candidates.item_ids) for asked in good])
-        ids = _end_to_end([asked.candidates.item_ids for asked in good])
-        scores = np.fromiter(_end_to_end([asked.candidates.base_scores for asked in good]), np.float64, spans.size)
-        base = spans.descending(scores)
-        flat = Flat(good, spans, ids, base, scores[base], number(ids)[base])
-        wrong = _repeating(flat) | _not_finite(flat)
-        if not wrong:
-            return flat, refused
-        places = [place for place in range(len(run)) if place not in refused]
-        refused |= {places[place]: error for place, error in wrong.items()}
-    return None, refused
 
 
 def make_ready(flat: Flat, rows: NDArray[np.intp], model: Model, *, lap: Lap = _no_lap) -> Ready:
@@ -230,40 +164,6 @@ def rankings(ready: Ready, fused: Fused) -> list[Ranking]:
             )
         )
     return answers
-
-
-def _end_to_end(lists: list[list[T]]) -> list[T]:
-    return lists[0] if len(lists) == 1 else list(chain.from_iterable(lists))
-
-
-def _misaligned(run: Sequence[Asked]) -> dict[int, BadEvent]:
-    return {
-        place: BadEvent("schema", f"{len(each.item_ids)} item_ids but {len(each.base_scores)} base_scores")
-        for place, (each, _, _) in enumerate(run)
-        if len(each.item_ids) != len(each.base_scores)
-    }
-
-
-def _not_finite(flat: Flat) -> dict[int, BadEvent]:
-    """In base order, what is not finite is at an end."""
-    ends = np.isfinite(flat.scores[[flat.spans.starts, [end - 1 for end in flat.spans.ends]]]).all(0)
-    refused = {}
-    for place in np.flatnonzero(~ends).tolist():
-        finite = np.isfinite(flat.run[place].candidates.base_scores)
-        refused[place] = BadEvent("schema", f"base_scores[{finite.argmin()}] is not finite")
-    return refused
-
-
-def _repeating(flat: Flat) -> dict[int, BadEvent]:
-    """A number that a list holds twice need not be an item: all that are unknown may share one."""
-    ordered = flat.numbers.astype(np.int32)
-    flat.spans.sort(ordered)
-    refused = {}
-    for place in flat.spans.holding(ordered[1:] == ordered[:-1]):
-        ids = flat.run[place].candidates.item_ids
-        if repeats := len(ids) - len(set(ids)):
-            refused[place] = BadEvent("schema", f"item_ids holds {repeats} repeated ids")
-    return refused
 
 
 def _in_force(asked: Asked, model: Model) -> tuple[Steering | None, Degraded | None]:

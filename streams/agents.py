@@ -16,7 +16,8 @@ from monitoring.runs import CandidateRun, Outcome
 from ranker.embed import RequestEmbedder
 from ranker.errors import BadEvent
 from ranker.events import CandidateList, ControlRequest, Degraded, ItemVector, Ranking
-from ranker.rank import TOGETHER, Asked, Model, Steering, rank_run
+from ranker.rank import TOGETHER, Model, rank_run
+from ranker.run import Asked, Steering
 from streams.intake import Intake
 from streams.outbox import Output
 from streams.sampling import Sampler

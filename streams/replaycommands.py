@@ -8,11 +8,8 @@ import typer
 from ranker.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ranker.fusion import Method
-    from streams.replay.job import Job, Outcome
+    from streams.replay.plan import Job, Outcome
     from streams.settings import Settings
-
-FUSIONS = ("rank", "score", "rrf")
 
 
 def replay(
@@ -94,8 +91,10 @@ def replay(
     ctrlrec replay kafka --since 2h --pin-bundle --check --out as-served
     """
     from streams.replay.finish import join, write_report
-    from streams.replay.job import Job, replay
+    from streams.replay.job import replay
+    from streams.replay.plan import Job
     from streams.replay.sources import Log
+    from streams.replayoptions import bundles, fusions, moment, said, weights
     from streams.replaytables import bars, print_report, print_single
     from streams.settings import Settings
 
@@ -104,12 +103,12 @@ def replay(
     settings = Settings.from_environment()
     single = out.suffix == ".jsonl"
     job = Job(
-        log=Log(log, _time("--since", since), _time("--until", until), tuple(ranges or ()), _said(since, until)),
+        log=Log(log, moment("--since", since), moment("--until", until), tuple(ranges or ()), said(since, until)),
         out=out.with_name(out.name + ".part") if single else out,
         settings=settings,
-        bundles=[] if through_kafka and not bundle else _bundles(bundle, settings),
-        weights=_weights(weight),
-        fusions=_fusions(fusion or settings.fusion),
+        bundles=[] if through_kafka and not bundle else bundles(bundle, settings),
+        weights=weights(weight),
+        fusions=fusions(fusion or settings.fusion),
         pin=pin_bundle,
         check=check,
         format="jsonl" if single or through_kafka else format_,
@@ -197,51 +196,6 @@ def _publish(outcome: "Outcome", settings: "Settings", topic: str, speed: float,
     total = sum(read_figures(outcome.layout, segment).ranked for segment in outcome.segments)
     moved = cast("object", lambda sent: progress("publish", sent, total, sent))  # type: ignore[operator]
     publish(outcome, settings, topic, speed=speed or inf, moved=moved)  # type: ignore[arg-type]
-
-
-def _parts(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _bundles(text: str | None, settings: "Settings") -> list[Path]:
-    if text is None:
-        return [settings.bundle]
-    if not _parts(text):
-        raise ConfigError(f"--bundle {text!r} names none")
-    return [Path(part) for part in _parts(text)]
-
-
-def _weights(text: str | None) -> list[float]:
-    weights = []
-    for part in _parts(text or ""):
-        try:
-            weights.append(float(part))
-        except ValueError:
-            raise ConfigError(f"--weight {part}: not a number") from None
-        if not 0 <= weights[-1] <= 1:
-            raise ConfigError(f"--weight {part}: not in 0 to 1")
-    return weights
-
-
-def _fusions(text: str) -> "list[Method]":
-    for part in _parts(text):
-        if part not in FUSIONS:
-            raise ConfigError(f"--fusion {part}: there are {', '.join(FUSIONS)}")
-    if not _parts(text):
-        raise ConfigError(f"--fusion {text!r} names none; there are {', '.join(FUSIONS)}")
-    return cast("list[Method]", _parts(text))
-
-
-def _said(since: str | None, until: str | None) -> tuple[str, ...]:
-    given = ("--since", since), ("--until", until)
-    return tuple(f"{option} {text}" for option, text in given if text is not None)
-
-
-def _time(option: str, text: str | None) -> float | None:
-    from streams.lettercommands import _milliseconds
-
-    milliseconds = _milliseconds(option, text)
-    return None if milliseconds is None else milliseconds / 1000
 
 
 def _titles(data: Path | None) -> dict[str, str]:

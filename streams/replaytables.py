@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from streams.replay.job import Outcome
+    from streams.replay.plan import Outcome
     from streams.replay.report import Report
     from streams.replay.totals import Estimate
 

@@ -10,7 +10,8 @@ import numpy as np
 from monitoring.metrics import Metrics
 from ranker.adherence import kendall_tau
 from ranker.events import Adherence, CandidateList, Ranking
-from ranker.rank import Asked, Model, Steering, rank
+from ranker.rank import Model, rank
+from ranker.run import Asked, Steering
 
 PER_CONTROL = 60.0
 """Seconds between two samples of one control."""

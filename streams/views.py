@@ -24,7 +24,7 @@ from typing import Any
 from ranker.embed import RequestEmbedder
 from ranker.errors import BadEvent
 from ranker.events import Control
-from ranker.rank import Steering
+from ranker.run import Steering
 from ranker.vectors import Quantized
 from streams.outbox import Output
 from streams.timetable import Timetable

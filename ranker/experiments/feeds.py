@@ -13,8 +13,9 @@ from ranker.experiments.profiles import Rows
 from ranker.experiments.subject import Subject
 from ranker.fusion import FUSIONS, Method, control_ranks
 from ranker.ragged import Spans
-from ranker.rank import TOGETHER, Asked, Steering, rank_run
+from ranker.rank import TOGETHER, rank_run
 from ranker.recommender import Recommender
+from ranker.run import Asked, Steering
 from ranker.vectors import Quantized
 
 WHOLE = 1 << 30

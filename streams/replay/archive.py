@@ -161,27 +161,33 @@ def _fits(field: Any) -> bool:
 
 
 def _rows_of(batch: Any, kind: Kind | None) -> Iterator[tuple[int, Entry]]:
-    rows = batch.num_rows
+    rows, names = batch.num_rows, set(batch.schema.names)
 
-    def column(name: str) -> list[Any]:
-        return batch.column(name).to_pylist() if name in batch.schema.names else [None] * rows
+    def numbers(name: str) -> list[int]:
+        column = batch.column(name).cast(pa.int64()) if name in names else None
+        return [0] * rows if column is None else column.fill_null(0).to_numpy().tolist()
 
-    topics, values, keys = column("topic"), column("value"), column("key")
-    partitions, offsets, headers = column("partition"), column("offset"), column("headers")
-    dated_ = "timestamp" in batch.schema.names
-    times = batch.column("timestamp").cast(pa.int64()).to_pylist() if dated_ else [0] * rows
+    def some_bytes(name: str) -> list[bytes | None]:
+        column = batch.column(name).to_pylist() if name in names else [None] * rows
+        return [each.encode() if isinstance(each, str) else each for each in column]
+
+    topics = batch.column("topic").to_pylist()
+    headers: list[Any] = [None] * rows
+    if "headers" in names and batch.column("headers").null_count < rows and _any_header(batch.column("headers")):
+        headers = batch.column("headers").to_pylist()
     for topic, value, key, partition, offset, time, more in zip(
-        topics, values, keys, partitions, offsets, times, headers, strict=True
-    ):
-        if isinstance(value, str):
-            value = value.encode()
-        if isinstance(key, str):
-            key = key.encode()
+        topics, some_bytes("value"), some_bytes("key"), numbers("partition"), numbers("offset"), numbers("timestamp"),
+        headers, strict=True,
+    ):  # fmt: skip
         size = len(value or b"") + len(key or b"")
         if more:
             size += sum(len(each["name"].encode()) + len(each["value"] or b"") for each in more)
         of: Any = kind or (topic or "").rpartition(".")[2]
-        yield time, Entry(of, value, (topic, partition or 0, offset or 0), key, partition or 0, size)
+        yield time, Entry(of, value, (topic, partition, offset), key, partition, size)
+
+
+def _any_header(column: Any) -> bool:
+    return bool(len(column.flatten()))
 
 
 def _rows(file: Path) -> int:

@@ -31,19 +31,23 @@ def estimate(
     answers: Answers, compared: Compared, clicks: Mapping[str, Sequence[Clicked]], eta: float
 ) -> list[tuple[str, str]]:
     """Fill in the clicks of each list and what they would have been. Returns clicks on items that the list has not."""
-    flat, strange = answers.flat, []
+    flat, strange = answers.flat, list[tuple[str, str]]()
+    if not clicks:
+        return strange
     entry_of = np.empty(len(flat.base), np.intp)
     entry_of[flat.base] = flat.spans.positions  # from an entry as it came to its place in base order
     for number, (asked, span) in enumerate(zip(flat.run, flat.spans.slices, strict=True)):
         each = asked.candidates
-        for item_id, place in clicks.get(each.event_id, ()):
-            try:
-                entry = entry_of[span.start + each.item_ids.index(item_id)]
-            except ValueError:
+        if each.event_id not in clicks:
+            continue
+        ids = list(flat.ids[span])
+        for item_id, place in clicks[each.event_id]:
+            if item_id not in ids:
                 strange.append((each.event_id, item_id))
                 continue
+            entry = entry_of[span.start + ids.index(item_id)]
             compared.rows[:, number, CLICKS] += 1
-            shown = each.top_k or len(each.item_ids)
+            shown = each.top_k or len(ids)
             for variant, places in enumerate(compared.places):
                 if (now := int(places[entry])) < shown:
                     compared.rows[variant, number, EXPECTED] += min(CLIP, ((place + 1) / (now + 1)) ** eta)

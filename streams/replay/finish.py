@@ -1,17 +1,18 @@
 """What a replay leaves when all of its segments are there."""
 
-import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
 import msgspec
 
+from ranker.durable import replacing
 from ranker.errors import DataError
-from streams.replay.job import Outcome
 from streams.replay.log import BadLine
 from streams.replay.markdown import markdown
-from streams.replay.parts import write
+from streams.replay.parts import write, writing
+from streams.replay.plan import Outcome
 from streams.replay.report import Report, report
 from streams.replay.totals import bad_lines, read_totals
 from streams.wire import encode
@@ -40,16 +41,12 @@ def summed(outcome: Outcome, titles: Mapping[str, str]) -> Report:
 def join(outcome: Outcome, file: Path) -> None:
     """Make one file of all parts of the only variant, and remove the parts: `file`, and with `.bad` added the bad lines."""
     layout, (variant,) = outcome.layout, outcome.plan.variants
-    unfinished = file.with_name(file.name + ".joined")
     try:
-        with unfinished.open("wb") as target:
+        with replacing(file, suffix=".joined") as target:
             for segment in outcome.segments:
                 with layout.part(variant, segment).open("rb") as part:
                     shutil.copyfileobj(part, target, 1 << 20)
-            target.flush()
-            os.fsync(target.fileno())
-        _write_bad(file.with_name(file.name + ".bad"), bad_lines(layout, outcome.segments))
-        unfinished.replace(file)
+            _write_bad(file.with_name(file.name + ".bad"), bad_lines(layout, outcome.segments))
     except OSError as error:
         raise DataError(f"{error.filename or file}: {error.strerror}") from error
     # In one step: a folder without its parts would not do for another go.
@@ -59,8 +56,11 @@ def join(outcome: Outcome, file: Path) -> None:
     shutil.rmtree(old)
 
 
-def _write_bad(file: Path, lines: list[BadLine]) -> None:
-    if lines:
-        write(file, b"".join(encode(line) + b"\n" for line in lines))
-    else:
+def _write_bad(file: Path, lines: Iterator[BadLine]) -> None:
+    first = next(lines, None)
+    if first is None:
         file.unlink(missing_ok=True)
+        return
+    with writing(file) as opened:
+        for line in chain([first], lines):
+            opened.write(encode(line) + b"\n")

@@ -16,7 +16,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from ranker.errors import BadEvent, BrokerError
 from ranker.events import CandidateList, ControlRequest, Explanation, Ranking
-from ranker.rank import Flat
+from ranker.run import Flat
 from streams.kafka import broker_errors, check_reachable, kafka_python_connection
 from streams.replay.log import Entry
 from streams.replay.variants import Answers, Ranked

@@ -12,12 +12,12 @@ HEADINGS = {
     "alignment": "alignment of the top 10",
     "platform's alignment": "… in the platform's order",
     "best alignment": "… in the best order",
-    "alignment change": "… change",
+    "alignment change": "alignment of the top 10, change",
     "overlap": "top-10 overlap with the platform's",
     "rho": "rank correlation with the platform's (Spearman's ρ)",
     "clicks": "clicks a list, as shown",
     "expected clicks": "clicks a list, estimated",
-    "click change": "… change",
+    "click change": "clicks a list, change",
 }
 
 

@@ -5,19 +5,21 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ranker.errors import BadEvent, DataError
 from ranker.events import ControlRequest
-from ranker.rank import Asked, lay_out, rankings
+from ranker.rank import rankings
+from ranker.run import Asked
 from streams.replay.known import Known, digest
 from streams.replay.log import STATE, Entry, Source, Unreadable, place
 from streams.replay.pins import Pins
 from streams.replay.segments import LISTS, Layout, Segment, Spot
 from streams.replay.state import Serving, State
+from streams.replay.unread import candidates, entries, lay_out_all
 from streams.replay.variants import Answers, Variant, rank_all
-from streams.wire import encode
+from streams.wire import decode_candidates, encode
 
 if TYPE_CHECKING:
     from streams.replay.fleet import Fleet
 
-BATCH = 128
+BATCH = 256
 """Lists that are ranked at a time."""
 ENTRIES = 100_000
 """Items of them all at which a batch is ranked at once."""
@@ -46,6 +48,7 @@ class Waiting(NamedTuple):
     """A list that is to be ranked with those beside it."""
 
     spot: Spot
+    value: bytes | None
     asked: list[Asked]
     control: ControlRequest | None
 
@@ -110,19 +113,20 @@ class Pass:
             self._segment.events[entry.kind] += 1
 
     def _list(self, entry: Entry) -> None:
-        candidates = self._state.candidates(entry)
+        value = self._state.value(entry)
+        listed = decode_candidates(value) if self._pins else candidates(value)
         under: Sequence[Serving] = self._state.servings
         asked: list[Asked] | None = None
         control: ControlRequest | None = None
-        if self._pins and (pinned := self._pins.asked(candidates)):
+        if self._pins and (pinned := self._pins.asked(listed)):
             under, asked, control = pinned[0], [pinned[1]], pinned[2]
         if asked is None:
-            asked, control = self._state.asked(candidates, entry.partition)
+            asked, control = self._state.asked(listed, entry.partition)
         if len(self._waiting) == self._way.batch or self._entries > self._way.entries or under is not self._under:
             self._rank()
         self._under = under
-        self._entries += len(candidates.item_ids)
-        self._waiting.append(Waiting(Spot(self._order, entry.where), asked, control))
+        self._entries += entries(listed)
+        self._waiting.append(Waiting(Spot(self._order, entry.where), value, asked, control))
 
     def _rank(self) -> None:
         """Rank what waits, which then no longer does."""
@@ -132,7 +136,9 @@ class Pass:
         self._waiting, self._entries = [], 0
         for serving in self._under:
             serving.number_by(segment.codes)  # nothing, if it does already
-        flat, refused = lay_out([each.asked[0] for each in waiting], segment.codes.of)
+        flat, refused = lay_out_all(
+            [each.asked[0] for each in waiting], [each.value for each in waiting], segment.codes
+        )
         for number, error in sorted(refused.items(), key=lambda each: each[0]):
             self._bad(waiting[number].spot, error)
         if flat is not None:

@@ -1,13 +1,14 @@
 """Rankings as files: a part holds those of one segment under one variant, in the log's order."""
 
-import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, BinaryIO, Literal, Protocol
 
 import msgspec
 import numpy as np
 
+from ranker.durable import replacing
 from ranker.errors import DataError
 from ranker.events import Adherence, Explanation, Ranking
 from ranker.rank import Fused, Ready, rankings
@@ -16,6 +17,7 @@ from streams.replay.variants import Batch
 from streams.wire import decode_ranking, encode
 
 Format = Literal["jsonl", "parquet"]
+FIGURES = len(Adherence.__struct_fields__)
 
 
 class Part(Protocol):
@@ -30,7 +32,6 @@ class Part(Protocol):
 
 def part(file: Path, format_: Format) -> Part:
     """A part that is to become `file`."""
-    file.parent.mkdir(parents=True, exist_ok=True)
     return JsonLines(file) if format_ == "jsonl" else Columns(file)
 
 
@@ -65,7 +66,6 @@ class Columns:
             )
             within = spans.positions - np.repeat(spans.starts, lengths)
             order, lengths = order[within < np.repeat(shown, lengths)], shown
-        figures = fused.figures.structs() if fused.figures else [None] * len(lists)
         self._batches.append(
             {
                 "event_id": [each.event_id for each in lists],
@@ -81,10 +81,8 @@ class Columns:
                     for (_, why), unknown in zip(ready.in_force, ready.unknown, strict=True)
                 ],
                 "unknown_items": ready.unknown,
-                "adherence": [
-                    each and (each.base, each.fused, each.best, each.gain, each.overlap) if steer else None
-                    for each, steer in zip(figures, ready.steers, strict=True)
-                ],
+                "steered": np.array([steer is not None for steer in ready.steers]),
+                "adherence": np.array(fused.figures.columns() if fused.figures else np.zeros((FIGURES, len(lists)))),
                 "explain": self._explained(ready, fused),
             }
         )
@@ -104,14 +102,14 @@ class Columns:
         lengths = np.concatenate([[0], *(batch["lengths"] for batch in self._batches)])
         items = np.concatenate([np.empty(0, np.int32), *(batch["items"] for batch in self._batches)])
         ids = pa.DictionaryArray.from_arrays(pa.array(items), pa.array(list(codes), pa.string()))
-        figures, explained = flat("adherence"), flat("explain")
-        none = [each is None for each in figures]
-        filled = [each or (0.0,) * 5 for each in figures]
-        names = Adherence.__struct_fields__
+        explained = flat("explain")
+        steered = np.concatenate([np.empty(0, np.bool_), *(batch["steered"] for batch in self._batches)])
+        figures = np.concatenate([np.empty((FIGURES, 0)), *(batch["adherence"] for batch in self._batches)], 1)
+        figures[:, ~steered] = 0.0
         adherence = pa.StructArray.from_arrays(
-            [pa.array([each[place] for each in filled], pa.float64()) for place in range(len(names))],
-            names,
-            mask=pa.array(none, pa.bool_()),
+            [pa.array(each, pa.float64(), from_pandas=True) for each in figures],  # NaN is no gain
+            Adherence.__struct_fields__,
+            mask=pa.array(~steered),
         )
         ranks = pa.struct({"base_ranks": pa.list_(pa.int32()), "control_ranks": pa.list_(pa.int32())})
         table = pa.table(
@@ -129,11 +127,8 @@ class Columns:
                 "explain": pa.array([each and msgspec.structs.asdict(each) for each in explained], ranks),
             }
         )
-        unfinished = self._file.with_name(self._file.name + ".part")
-        with unfinished.open("wb") as file:
+        with writing(self._file) as file:
             pq.write_table(table, file, compression="lz4", write_statistics=["created_at", "user_id"])
-            _on_disk(file)
-        unfinished.replace(self._file)
 
 
 def read_part(file: Path) -> Iterator[Ranking]:
@@ -157,17 +152,16 @@ def read_part(file: Path) -> Iterator[Ranking]:
 
 def write(file: Path, content: bytes) -> None:
     """Replace a file in one step, after which it is on the disk. Raises DataError."""
-    unfinished = file.with_name(file.name + ".part")
+    with writing(file) as opened:
+        opened.write(content)
+
+
+@contextmanager
+def writing(file: Path) -> Iterator[BinaryIO]:
+    """The same, a piece at a time."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("wb") as opened:
-            opened.write(content)
-            _on_disk(opened)
-        unfinished.replace(file)
+        with replacing(file) as opened:
+            yield opened
     except OSError as error:
-        raise DataError(f"{file} cannot be written: {error.strerror}") from error
-
-
-def _on_disk(file: Any) -> None:
-    file.flush()
-    os.fsync(file.fileno())
+        raise DataError(f"{file} cannot be written: {error.strerror or error}") from error

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from ranker.errors import BundleError
 from ranker.events import CandidateList, ControlRequest
-from ranker.rank import Asked, Steering
+from ranker.run import Asked, Steering
 from streams.replay.known import Known
 from streams.replay.state import Serving, State
 

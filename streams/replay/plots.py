@@ -63,6 +63,7 @@ def _trade(pyplot: Any, variants: Sequence[VariantReport], file: Path) -> None:
         gain, upwards = _with_error(variant.figures["gain"])
         axis.errorbar(overlap, gain, xerr=sideways, yerr=upwards, fmt="o", capsize=3)
         axis.annotate(variant.name, (overlap, gain), textcoords="offset points", xytext=(5, 5), fontsize=8)
+    axis.margins(0.15)  # room for the names
     axis.set_xlabel("top-10 overlap with the platform's order")
     axis.set_ylabel("adherence gain")
     axis.grid(alpha=0.3)

@@ -10,13 +10,15 @@ from kafka.errors import KafkaError
 
 from ranker.errors import BrokerError, DataError
 from streams.kafka import broker_errors, check_reachable, explained, kafka_python_connection
-from streams.replay.job import Outcome
 from streams.replay.parts import read_part, write
+from streams.replay.plan import Outcome
 from streams.settings import Settings
 from streams.wire import encode
 
 CHUNK = 500
 """Rankings between two notes of how many are confirmed: after a kill, at most so many are sent twice."""
+OFTEN = 1.0
+"""Seconds after which there is one in any case."""
 TIMEOUT = 60.0
 NOTE = "published"
 
@@ -41,7 +43,7 @@ def publish(
                 raise BrokerError(
                     f"there is no topic {topic}; make it, with as many partitions as the lists' topic has"
                 )
-            pace, sent, futures = _Pace(speed), 0, list[Any]()
+            pace, sent, futures, noted = _Pace(speed), 0, list[Any](), time.monotonic()
             for segment in outcome.segments:
                 for ranking in read_part(outcome.layout.part(variant, segment)):
                     sent += 1
@@ -49,9 +51,10 @@ def publish(
                         continue
                     pace.wait(ranking.created_at)
                     futures.append(producer.send(topic, encode(ranking), key=ranking.user_id.encode()))
-                    if len(futures) == CHUNK:
+                    if len(futures) == CHUNK or time.monotonic() - noted > OFTEN:
                         _confirm(futures, settings)
                         write(note, f"{topic} {sent}".encode())
+                        noted = time.monotonic()
                         moved(sent)
             _confirm(futures, settings)
             write(note, f"{topic} {sent}".encode())

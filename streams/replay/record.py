@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from kafka import KafkaConsumer, TopicPartition
 
-from ranker.durable import sync
+from ranker.durable import replacing, sync
 from ranker.errors import BrokerError, ConfigError, DataError
 from streams.kafka import broker_errors, check_reachable, kafka_python_connection
 from streams.replay.archive import SCHEMA, held, name_of
@@ -174,13 +174,9 @@ class Recorder:
         name = name_of(place.partition, first, last)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            unfinished = folder / (UNFINISHED + name)
-            with unfinished.open("wb") as file:
+            with replacing(folder / name, UNFINISHED, "") as file:
                 pq.write_table(_table(waiting.records), file, compression="zstd", row_group_size=4096)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(folder / name)
-            for each in (folder, folder.parent, self._archive):
+            for each in (folder.parent, self._archive):
                 sync(each)
         except OSError as error:
             raise DataError(f"{folder / name} cannot be written: {error.strerror}") from error

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from ranker import __version__
 from streams.replay.figures import COLUMNS
-from streams.replay.job import Outcome
+from streams.replay.plan import Outcome
 from streams.replay.segments import Feed
 from streams.replay.totals import BETWEEN, DIFFERENCES, RATIOS, Estimate, Totals
 

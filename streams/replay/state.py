@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from ranker.embed import RequestEmbedder, Towers
 from ranker.errors import BadEvent
 from ranker.events import CandidateList, ControlRequest
-from ranker.rank import Asked, Model, Steering
+from ranker.rank import Model
+from ranker.run import Asked, Steering
 from ranker.vectors import Quantized
 from streams.replay.log import Entry
-from streams.wire import decode_candidates, decode_item, decode_key, decode_request
+from streams.wire import decode_item, decode_key, decode_request
 
 REMEMBERED = 100_000
 """Request texts whose vectors are kept, to be shared by all who ask for the same."""
@@ -106,7 +107,7 @@ class State:
 
     def request(self, entry: Entry) -> None:
         """Raises BadEvent."""
-        request = decode_request(self._value(entry))
+        request = decode_request(self.value(entry))
         whose = entry.partition, request.user_id
         control = None
         if request.op == "set":
@@ -122,7 +123,7 @@ class State:
 
     def item(self, entry: Entry) -> str:
         """Its id. Raises BadEvent."""
-        value = self._value(entry)
+        value = self.value(entry)
         if value is None:
             if not entry.key:
                 raise BadEvent("schema", "neither an item nor the key of one to delete")
@@ -140,10 +141,6 @@ class State:
             serving.put(item_id, vector)
         self.late[item_id] = text
 
-    def candidates(self, entry: Entry) -> CandidateList:
-        """Raises BadEvent."""
-        return decode_candidates(self._value(entry))
-
     def asked(self, candidates: CandidateList, partition: int) -> tuple[list[Asked], ControlRequest | None]:
         """The list with what steers it under each bundle (without any bundle, alone), and the user's request in force.
 
@@ -158,7 +155,8 @@ class State:
             return [Asked(candidates, None)] * max(1, len(self.servings)), control and control.request
         return [Asked(candidates, steering) for steering in control.steers], control.request
 
-    def _value(self, entry: Entry) -> bytes | None:
+    def value(self, entry: Entry) -> bytes | None:
+        """Raises BadEvent for more than a worker reads."""
         if entry.size > self._max:
             raise BadEvent("too_large", f"{entry.size} bytes; at most {self._max} are read")
         return entry.value

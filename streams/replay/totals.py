@@ -6,7 +6,7 @@ is `streams.standarderror`'s), and that of a difference takes the difference of 
 two variants share cancels. Intervals are 95 %, by Student's t with C - 1 degrees of freedom.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import nan, sqrt
 from typing import NamedTuple
 
@@ -168,9 +168,10 @@ def read_figures(layout: Layout, segment: int) -> Figures:
         raise DataError(f"{file} cannot be read ({error}): remove it, and the same command writes it again") from error
 
 
-def bad_lines(layout: Layout, segments: Sequence[int]) -> list[BadLine]:
-    """In the log's order."""
-    return [line for segment in segments for line in read_figures(layout, segment).bad]
+def bad_lines(layout: Layout, segments: Sequence[int]) -> Iterator[BadLine]:
+    """In the log's order, those of one segment in memory at a time."""
+    for segment in segments:
+        yield from read_figures(layout, segment).bad
 
 
 def _places(known: dict[str, int], names: Sequence[str]) -> list[int]:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from ranker.events import Ranking
 from ranker.fusion import Method
 from ranker.ragged import Order
-from ranker.rank import Asked, Flat, Fused, Ready, fuse, make_ready
+from ranker.rank import Fused, Ready, fuse, make_ready
+from ranker.run import Asked, Flat
 from streams.replay.state import Serving
 
 

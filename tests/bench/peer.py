@@ -9,7 +9,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from quixstreams import Application
 
 from ranker.bundle import Bundle
-from ranker.rank import Steering
+from ranker.run import Steering
 from streams.settings import Settings
 from streams.wire import decode_control
 from tests.bench.contenders import OUTPUT

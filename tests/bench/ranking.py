@@ -5,7 +5,8 @@ from statistics import median
 from time import perf_counter
 
 from ranker.errors import BadEvent
-from ranker.rank import TOGETHER, Asked, Model, Steering, rank, rank_run
+from ranker.rank import TOGETHER, Model, rank, rank_run
+from ranker.run import Asked, Steering
 from streams.wire import decode_candidates, encode
 from tests.bench.cores import on_core
 from tests.bench.figures import Bench, Bound, Figure

@@ -10,9 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ranker.events import ControlRequest, Ranking
-from ranker.rank import Asked, Steering, rank
+from ranker.rank import rank
+from ranker.run import Asked, Steering
 from streams.replay.archive import SCHEMA, name_of
-from streams.replay.job import Job, replay
+from streams.replay.job import replay
+from streams.replay.plan import Job
 from streams.replay.sources import Log
 from streams.replay.totals import read_totals
 from streams.settings import Settings

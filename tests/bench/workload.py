@@ -10,7 +10,7 @@ import numpy as np
 from ranker.bundle import Bundle
 from ranker.embed import RequestEmbedder
 from ranker.events import CandidateList, Control, ControlRequest
-from ranker.rank import Steering
+from ranker.run import Steering
 from ranker.vectors import IDS, ItemVectors
 from streams.wire import encode
 

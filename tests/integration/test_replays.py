@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 if TYPE_CHECKING:
-    from streams.replay.job import Outcome
+    from streams.replay.plan import Outcome
     from tests.live import Live
 
 ROUNDS, USERS, LISTS = 3, 40, 120
@@ -134,7 +134,8 @@ def race(live: "Live", rng: random.Random) -> list[str]:
 
 
 def replayed(recorded: Recorded, log: str, out: Path, **options: Any) -> "Outcome":
-    from streams.replay.job import Job, replay
+    from streams.replay.job import replay
+    from streams.replay.plan import Job
     from streams.replay.sources import Log
 
     defaults: dict[str, Any] = {"bundles": [recorded.live.settings.bundle], "format": "jsonl"}

@@ -13,7 +13,8 @@ import pytest
 from ranker.bundle import Bundle
 from ranker.embed import RequestEmbedder
 from ranker.events import CandidateList, ControlRequest, Ranking
-from ranker.rank import Steering, rank
+from ranker.rank import rank
+from ranker.run import Steering
 from ranker.store import Store
 from streams.wire import decode_ranking, encode
 from tests.live import ITEMS, SCORES, TIMEOUT, Live, candidates, live_settings, new_id, request

@@ -13,7 +13,8 @@ from monitoring.define import PREFIX
 from monitoring.metrics import Metrics
 from ranker.embed import RequestEmbedder
 from ranker.events import CandidateList, ControlRequest, Ranking
-from ranker.rank import Steering, rank
+from ranker.rank import rank
+from ranker.run import Steering
 from ranker.store import Pointer, Store
 from streams import swap
 from streams.agents import Agents

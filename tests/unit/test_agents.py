@@ -14,7 +14,8 @@ from monitoring.define import PREFIX
 from monitoring.metrics import Metrics
 from ranker.embed import RequestEmbedder
 from ranker.events import CandidateList, ControlRequest
-from ranker.rank import TOGETHER, Asked, Steering, rank, rank_run
+from ranker.rank import TOGETHER, rank, rank_run
+from ranker.run import Asked, Steering
 from streams import agents
 from streams.agents import Agents
 from streams.outbox import Output

@@ -15,8 +15,8 @@ from ranker.embed import RequestEmbedder
 from ranker.errors import BundleError
 from ranker.events import ControlRequest, ItemUpsert
 from ranker.familiarity import PROJECTIONS, Projections, Requests, fragmentation, mahalanobis, pvalue
-from ranker.rank import Steering
 from ranker.requesttext import request_text
+from ranker.run import Steering
 from tests.unit.tiny_towers import DIMENSION, bundle, data
 
 

@@ -11,7 +11,8 @@ from ranker.adherence import kendall_tau
 from ranker.errors import BadEvent
 from ranker.events import Adherence, CandidateList
 from ranker.ragged import Spans
-from ranker.rank import Model, Steering, rank
+from ranker.rank import Model, rank
+from ranker.run import Steering
 from ranker.vectors import ItemVectors, quantize
 
 AXES = np.eye(4, dtype=np.float32)

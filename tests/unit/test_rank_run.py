@@ -12,7 +12,8 @@ from ranker.errors import BadEvent
 from ranker.events import CandidateList, Ranking
 from ranker.fusion import FUSIONS
 from ranker.ragged import Spans
-from ranker.rank import Asked, Model, Steering, rank_run
+from ranker.rank import Model, rank_run
+from ranker.run import Asked, Steering
 from ranker.vectors import ItemVectors, quantize
 from tests.smallbundle import HashTower, SmallBundle
 

@@ -16,13 +16,15 @@ from ranker.embed import RequestEmbedder
 from ranker.errors import BundleError, ConfigError, DataError
 from ranker.events import CandidateList, ControlRequest, ItemUpsert
 from ranker.fusion import FUSIONS
-from ranker.rank import Steering, rank
+from ranker.rank import rank
+from ranker.run import Steering
 from streams.replay import onepass
 from streams.replay.archive import SCHEMA, name_of
-from streams.replay.job import Job, Outcome, replay
+from streams.replay.job import replay
 from streams.replay.lines import ENVELOPE, Lines
 from streams.replay.log import KINDS, BadLine, Entry, Unreadable
 from streams.replay.parts import read_part
+from streams.replay.plan import Job, Outcome
 from streams.replay.sources import Log
 from streams.replay.totals import bad_lines, read_totals
 from streams.settings import Settings
@@ -69,7 +71,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "streams.replay.job.Bundle.load", lambda folder, **_: SmallBundle(version=folder.name, salt=SALTS[folder.name])
     )
-    monkeypatch.setattr("streams.replay.job._version", lambda folder: folder.name)
+    for module in ("job", "plan"):
+        monkeypatch.setattr(f"streams.replay.{module}.version_of", lambda folder: folder.name)
     monkeypatch.setattr(
         "streams.replay.job.Store.load", lambda _, version, **__: SmallBundle(version=version, salt=SALTS[version])
     )
@@ -89,7 +92,7 @@ def done(outcome: Outcome, variant: int = 0) -> Done:
     lines = [line for part in parts for line in part.read_bytes().splitlines()]
     totals = read_totals(outcome.layout, outcome.segments, outcome.plan.variants)
     events = totals.events | ({"candidates": totals.ranked} if totals.ranked else {})
-    return Done(lines, events, totals.degraded[variant], bad_lines(outcome.layout, outcome.segments))
+    return Done(lines, events, totals.degraded[variant], list(bad_lines(outcome.layout, outcome.segments)))
 
 
 def replayed(folder: Path, lines: list[bytes], **options: Any) -> Done:

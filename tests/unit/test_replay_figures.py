@@ -17,15 +17,17 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 from typer.testing import CliRunner
 
+from ranker.adherence import Figures
 from ranker.errors import ConfigError
 from ranker.events import CandidateList
 from ranker.ragged import Spans
-from ranker.rank import Asked, lay_out
+from ranker.run import Asked, lay_out
 from streams import cli
 from streams.replay.engagement import CLIP, Clicked, estimate
 from streams.replay.figures import COLUMNS, compare
-from streams.replay.job import Job, replay
+from streams.replay.job import replay
 from streams.replay.known import Known
+from streams.replay.plan import Job
 from streams.replay.segments import FEEDS, Feed, most_changed
 from streams.replay.sources import Log
 from streams.replay.state import Codes
@@ -299,3 +301,16 @@ def test_variants_must_be_told_apart() -> None:
     assert Spans([1]).size == 1
     with pytest.raises(ConfigError, match="all different"):
         replay(Job(Log(str(ROOT / "README.md")), ROOT / "none", Settings(), [bundle_folder()] * 2))
+
+
+SHARES = st.floats(0, 1, width=32) | st.sampled_from([0.0, 1.0, 0.5, 0.00005, 0.25005, 0.99995])
+
+
+@given(st.lists(st.tuples(SHARES, SHARES, SHARES, st.integers(0, 10)), min_size=1, max_size=30))
+def test_figures_are_rounded_in_columns_as_they_are_sent(rows: list[tuple[float, float, float, int]]) -> None:
+    base, fused, best, kept = zip(*rows, strict=True)
+    shares = [np.array(each, np.float32) for each in (base, fused, best)]
+    figures = Figures(shares[0], shares[1], shares[2], np.array(kept))
+    columns = [[None if value != value else value for value in column.tolist()] for column in figures.columns()]
+    sent = [(each.base, each.fused, each.best, each.gain, each.overlap) for each in figures.structs()]
+    assert list(zip(*columns, strict=True)) == sent

@@ -15,13 +15,14 @@ from streams import cli
 from streams.replay import kafkarange
 from streams.replay.archive import Table
 from streams.replay.engagement import Clicked
-from streams.replay.job import RANGE, Job, Range, _fixed, replay
+from streams.replay.job import replay
 from streams.replay.kafkarange import _between, settle
 from streams.replay.known import Known, gather
 from streams.replay.lines import Lines
 from streams.replay.log import KINDS, STATE, Entry, Unreadable
 from streams.replay.parts import write
 from streams.replay.pins import BUNDLES, Pins
+from streams.replay.plan import RANGE, Job, Range, fixed
 from streams.replay.record import _hour
 from streams.replay.segments import Layout
 from streams.replay.sources import Log
@@ -81,10 +82,10 @@ def test_another_range_is_not_taken_for_the_one_before(tmp_path: Path) -> None:
     layout = Layout(tmp_path, "parquet")
     write(layout.segments / RANGE, msgspec.json.encode(Range(["--since 2h"], (("candidates", 0, 3, 9),))))
     job = Job(Log("kafka", since=1.0, asked=("--since 2h",)), tmp_path, Settings(), [])
-    assert _fixed(job, layout).ends == (("candidates", 0, 3, 9),)
+    assert fixed(job, layout).ends == (("candidates", 0, 3, 9),)
     for other in (Log("kafka", asked=("--since 30m",)), Log("kafka"), job.log._replace(ranges=("items[0]@1-2",))):
         with pytest.raises(ConfigError, match="another range"):
-            _fixed(job._replace(log=other), layout)
+            fixed(job._replace(log=other), layout)
 
 
 def test_times_choose_lists_and_not_what_steers_them() -> None:

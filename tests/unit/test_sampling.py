@@ -5,7 +5,8 @@ from monitoring.define import PREFIX
 from monitoring.metrics import Metrics
 from ranker.embed import RequestEmbedder
 from ranker.events import CandidateList
-from ranker.rank import Asked, Steering, rank
+from ranker.rank import rank
+from ranker.run import Asked, Steering
 from streams import sampling
 from streams.sampling import Sampler
 from tests.smallbundle import SmallBundle

@@ -1,0 +1,62 @@
+"""What `ctrlrec replay` is told, as it is meant. Each raises ConfigError."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from ranker.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ranker.fusion import Method
+    from streams.settings import Settings
+
+FUSIONS = ("rank", "score", "rrf")
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def bundles(text: str | None, settings: "Settings") -> list[Path]:
+    """Of --bundle, or the settings' own."""
+    if text is None:
+        return [settings.bundle]
+    if not _parts(text):
+        raise ConfigError(f"--bundle {text!r} names none")
+    return [Path(part) for part in _parts(text)]
+
+
+def weights(text: str | None) -> list[float]:
+    """Of --weight; none: those of the log."""
+    found = []
+    for part in _parts(text or ""):
+        try:
+            found.append(float(part))
+        except ValueError:
+            raise ConfigError(f"--weight {part}: not a number") from None
+        if not 0 <= found[-1] <= 1:
+            raise ConfigError(f"--weight {part}: not in 0 to 1")
+    return found
+
+
+def fusions(text: str) -> "list[Method]":
+    """Of --fusion, or the settings' own."""
+    for part in _parts(text):
+        if part not in FUSIONS:
+            raise ConfigError(f"--fusion {part}: there are {', '.join(FUSIONS)}")
+    if not _parts(text):
+        raise ConfigError(f"--fusion {text!r} names none; there are {', '.join(FUSIONS)}")
+    return cast("list[Method]", _parts(text))
+
+
+def said(since: str | None, until: str | None) -> tuple[str, ...]:
+    """The options in the user's words."""
+    given = ("--since", since), ("--until", until)
+    return tuple(f"{option} {text}" for option, text in given if text is not None)
+
+
+def moment(option: str, text: str | None) -> float | None:
+    """Seconds since the epoch."""
+    from streams.lettercommands import _milliseconds
+
+    milliseconds = _milliseconds(option, text)
+    return None if milliseconds is None else milliseconds / 1000
