@@ -13,11 +13,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ranker.errors import BadEvent
-from streams.replay.figures import Compared
+from streams.replay.figures import COLUMNS, Compared
 from streams.replay.variants import Answers
 
 CLIP = 10.0
-CLICKS, EXPECTED = 9, 10
+CLICKS, EXPECTED = COLUMNS.index("clicks"), COLUMNS.index("expected")
 
 
 class Clicked(NamedTuple):

@@ -6,6 +6,7 @@ The top is the first ten places. Rank correlation is Spearman's: ρ = 1 - 6 Σ d
 
 from collections.abc import Sequence
 from typing import NamedTuple
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +17,26 @@ from streams.replay.variants import Answers
 
 Doubles = NDArray[np.float64]
 
-COLUMNS = ("lists", "steered", "headroom", "gain", "base", "fused", "best", "overlap", "rho", "clicks", "expected")
+COLUMNS = (
+    "lists",
+    "steered",
+    "headroom",
+    "gain",
+    "base",
+    "fused",
+    "best",
+    "overlap",
+    "overlap²",
+    "rho",
+    "clicks",
+    "expected",
+)
 """`steered`: 1 where a control was in force; `headroom`: 1 where it also left something to gain, and then `gain`;
 alignments `base`, `fused`, `best` of the steered; overlap and ρ with the platform's order, of all; see `engagement` for
 the rest."""
 PAIR_COLUMNS = ("overlap", "rho")
+GROUPS = 10
+"""Of users: what is kept of each item is kept by group, for an interval (see `totals`)."""
 MOST_PAIRED = 6
 """So many variants are compared order by order, each with each; more of them only with the first."""
 
@@ -59,13 +75,19 @@ def compare(answers: Answers) -> Compared:
         row[:, 0], row[:, 1], row[:, 2] = 1, steered, gains
         row[gains, 3] = (alignments[gains, 1] - alignments[gains, 0]) / room[gains]
         row[steered, 4:7] = alignments[steered]
-        row[:, 7], row[:, 8] = _alike(places[number], base, in_top[number], base < TOP, starts, lengths)
+        overlap, row[:, 9] = _alike(places[number], base, in_top[number], base < TOP, starts, lengths)
+        row[:, 7], row[:, 8] = overlap, overlap * overlap
     paired = pairs_of(len(places))
     pairs = np.zeros((len(paired), len(spans), 2))
     for number, (one, other) in enumerate(paired):
         pairs[number].T[:] = _alike(places[one], places[other], in_top[one], in_top[other], starts, lengths)
     tops = [_tops(ranked.order, starts, lengths) for ranked in answers.ranked]
     return Compared(rows, pairs, places, tops)
+
+
+def groups_of(users: Sequence[str]) -> Order:
+    """The group of each user (n,), 0..GROUPS-1, always the same one."""
+    return np.fromiter((crc32(user.encode()) % GROUPS for user in users), np.intp, len(users))
 
 
 def base_tops(answers: Answers) -> Order:
@@ -95,6 +117,13 @@ def _tops(order: Order, starts: Order, lengths: Order) -> Order:
     at = np.arange(TOP)
     inside = at < lengths[:, None]
     return np.where(inside, order[np.minimum(starts[:, None] + at, len(order) - 1)], -1)
+
+
+def wider(array: Doubles, size: int, axis: int) -> Doubles:
+    """With zeros behind, to a size along an axis."""
+    missing = list(array.shape)
+    missing[axis] = size - array.shape[axis]
+    return np.concatenate([array, np.zeros(missing)], axis) if missing[axis] else array
 
 
 class Sums:

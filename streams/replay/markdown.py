@@ -78,7 +78,7 @@ def _variant(variant: VariantReport, titles: Mapping[str, str]) -> list[str]:
             lines += [f"### {heading}", "", *_items(items), ""]
     if variant.users:
         rows = [
-            (_code(user.user_id), f"{user.lists:,}", f"{user.overlap:.2f}", f"{user.rho:.2f}", _number(user.gain))
+            (_code(user.user_id), f"{user.lists:,}", _estimate(user.overlap), f"{user.rho:.2f}", _number(user.gain))
             for user in variant.users
         ]
         lines += ["### Users affected most", "", *_table(("user", "lists", "overlap", "ρ", "gain"), rows), ""]
@@ -93,7 +93,7 @@ def _items(items: Sequence[ItemShift]) -> list[str]:
     rows = [
         (
             _code(item.item_id), _plain(item.title), f"{item.lists:,}", f"{item.entered:,}", f"{item.left:,}",
-            f"{item.mean_shift:+.1f}",
+            _estimate(item.shift, sign=True),
         )
         for item in items
     ]  # fmt: skip
@@ -119,6 +119,8 @@ def _method(report: Report) -> list[str]:
         "cluster-robust errors, Student's t).",
         "- Alignment is the bundle's own calibrated estimate, not a judge's: it says how far a ranking follows the "
         "request as the bundle understands it, and bundles differ in that.",
+        "- The intervals of single items are over ten groups of users (delete-a-group jackknife), those of single users over "
+        "their lists. Items and users are picked by their figures: the true ones lie nearer to the mean of all.",
         "- Adherence gain is the share of what the best order would have gained, over lists that leave something to gain.",
         "- The top is the first ten places; ρ is 1 for the same order and -1 for its reverse.",
     ]

@@ -21,8 +21,8 @@ class ItemShift(Struct, frozen=True):
     item_id: str
     title: str
     lists: int
-    mean_shift: float
-    """Places better than in the platform's order."""
+    shift: Estimate
+    """Mean places better than in the platform's order; `users` are ten groups of them, or fewer."""
     entered: int
     """Lists into whose top it came."""
     left: int
@@ -33,7 +33,8 @@ class UserChange(Struct, frozen=True):
 
     user_id: str
     lists: int
-    overlap: float
+    overlap: Estimate
+    """With an interval over the user's lists."""
     rho: float
     gain: float | None
 
@@ -128,16 +129,17 @@ def _checked(totals: Totals) -> Checked:
 
 def _items(totals: Totals, variant: int, titles: Mapping[str, str]) -> tuple[list[ItemShift], list[ItemShift]]:
     """Those that came into most tops and those that left most, on balance; then by their mean shift."""
-    lists, shifts, entered, left = totals.shifts[variant]
-    means = shifts / np.maximum(lists, 1)
+    lists, places_up = totals.moves[variant].sum(1)  # (items,) each
+    entered, left = totals.crossings[variant]
+    means = places_up / np.maximum(lists, 1)
     ids = list(totals.items)
     order = np.lexsort((means, entered - left))
 
     def chosen(places: Sequence[int]) -> list[ItemShift]:
         return [
             ItemShift(
-                ids[place], titles.get(ids[place], ""), int(lists[place]), float(means[place]), int(entered[place]),
-                int(left[place]),
+                ids[place], titles.get(ids[place], ""), int(lists[place]), totals.moved(variant, place),
+                int(entered[place]), int(left[place]),
             )
             for place in places
         ]  # fmt: skip
@@ -156,7 +158,7 @@ def _users(totals: Totals, variant: int) -> list[UserChange]:
     ids = list(totals.users)
     return [
         UserChange(
-            ids[place], int(sums["lists"][place]), float(sums["overlap"][place] / lists[place]),
+            ids[place], int(sums["lists"][place]), totals.overlap(variant, place),
             float(sums["rho"][place] / lists[place]),
             float(sums["gain"][place] / sums["headroom"][place]) if sums["headroom"][place] else None,
         )

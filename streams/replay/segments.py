@@ -16,7 +16,7 @@ from msgspec import Struct
 from ranker.adherence import TOP
 from ranker.errors import BadEvent
 from streams.replay.engagement import Clicked, bad_click, estimate
-from streams.replay.figures import Sums, base_tops, compare
+from streams.replay.figures import GROUPS, Sums, base_tops, compare, groups_of, wider
 from streams.replay.log import BadLine, Where, bad_line
 from streams.replay.parts import Format, part, write
 from streams.replay.state import Codes
@@ -65,8 +65,10 @@ class Figures(Struct, frozen=True, kw_only=True):
     pairs: bytes
     """(pairs, users, PAIR_COLUMNS)."""
     items: list[str]
-    shifts: bytes
-    """(variants, 4, items): in how many lists, by how many places better in all, how often into the top, and out of it."""
+    moves: bytes
+    """(variants, 2, GROUPS, items): in how many lists of a group of users, and by how many places better in all."""
+    crossings: bytes
+    """(variants, 2, items): how often into the top, and out of it."""
     feeds: list[list[Feed]]
     bad: list[BadLine]
     checked: list[int]
@@ -106,7 +108,7 @@ class Segment:
         self._parts = [part(layout.part(variant, number), layout.format) for variant in variants]
         self._degraded = [Counter[str]() for _ in variants]
         self._sums = Sums()
-        self._shifts = np.zeros((len(variants), 4, 0))
+        self._moves, self._crossings = np.zeros((len(variants), 2, GROUPS, 0)), np.zeros((len(variants), 2, 0))
         self._feeds = [list[Feed]() for _ in variants]
         self._bad: list[tuple[int, BadLine]] = []
         self.checked, self.different = [0, 0, 0], list[str]()
@@ -124,9 +126,11 @@ class Segment:
             for event_id, item_id in estimate(answers, compared, clicks, eta):
                 self.bad(lines[event_id], bad_click(event_id, item_id))
         self._ranked += len(flat.run)
-        self._sums.add([asked.candidates.user_id for asked in flat.run], compared)
-        if more := len(self.codes) - self._shifts.shape[2]:
-            self._shifts = np.concatenate([self._shifts, np.zeros((len(self._variants), 4, more))], 2)
+        users = [asked.candidates.user_id for asked in flat.run]
+        self._sums.add(users, compared)
+        items = len(self.codes)
+        self._moves, self._crossings = wider(self._moves, items, 3), wider(self._crossings, items, 2)
+        by_group = flat.numbers + np.repeat(groups_of(users) * items, flat.spans.lengths)
         tops = base_tops(answers)
         base_places = flat.spans.positions - np.repeat(flat.spans.starts, flat.spans.lengths)
         was = base_places < TOP
@@ -135,9 +139,12 @@ class Segment:
             self._degraded[number].update(why for why in ranked.whys if why)
             places = compared.places[number]
             now = places < TOP
-            for row, counted in enumerate((None, base_places - places, now & ~was, was & ~now)):
-                self._shifts[number, row] += np.bincount(flat.numbers, counted, len(self.codes))
-            self._keep_feeds(number, answers, compared.rows[number, :, 7:9], tops, compared.tops[number])
+            for row, counted in enumerate((None, base_places - places)):
+                counts = np.bincount(by_group, counted, GROUPS * items)
+                self._moves[number, row] += counts.reshape(GROUPS, items)
+            for row, crossed in enumerate((now & ~was, was & ~now)):
+                self._crossings[number, row] += np.bincount(flat.numbers[crossed], None, items)
+            self._keep_feeds(number, answers, compared.rows[number, :, [7, 9]].T, tops, compared.tops[number])
 
     def _keep_feeds(
         self, variant: int, answers: Answers, alike: np.ndarray, tops: np.ndarray, after: np.ndarray
@@ -183,8 +190,9 @@ class Segment:
             users=users,
             sums=sums.astype("<f8").tobytes(),
             pairs=pairs.astype("<f8").tobytes(),
-            items=list(self.codes)[: self._shifts.shape[2]],
-            shifts=self._shifts.astype("<f8").tobytes(),
+            items=list(self.codes)[: self._crossings.shape[-1]],
+            moves=self._moves.astype("<f8").tobytes(),
+            crossings=self._crossings.astype("<f8").tobytes(),
             feeds=self._feeds,
             bad=[line for _, line in sorted(self._bad, key=lambda each: each[0])],
             checked=self.checked,

@@ -3,7 +3,9 @@
 Every figure is a ratio R = Σ_u y_u / Σ_u x_u over users u, as of gains and of lists with headroom. Its standard error is the
 linearised one, SE² = C / (C - 1) · Σ_u (y_u - R x_u)² / (Σ_u x_u)², C users (Liang and Zeger, Biometrika 1986; for a mean it
 is `streams.standarderror`'s), and that of a difference takes the difference of the two terms of each user, so that what
-two variants share cancels. Intervals are 95 %, by Student's t with C - 1 degrees of freedom.
+two variants share cancels. Of an item, sums by user would be too many to keep: it has them by G groups of users, and the
+delete-a-group jackknife, SE² = (G - 1) / G · Σ_g (R without g - R)² (Kott, Journal of Official Statistics 2001). Intervals are
+95 %, by Student's t with C - 1 or G - 1 degrees of freedom.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +17,7 @@ import numpy as np
 from msgspec import Struct
 
 from ranker.errors import DataError
-from streams.replay.figures import COLUMNS, PAIR_COLUMNS, Doubles, pairs_of
+from streams.replay.figures import COLUMNS, GROUPS, PAIR_COLUMNS, Doubles, pairs_of, wider
 from streams.replay.log import BadLine
 from streams.replay.segments import Feed, Figures, Layout, most_changed
 from streams.replay.variants import Variant
@@ -60,7 +62,8 @@ class Totals:
         self.items: dict[str, int] = {}
         self.sums = np.zeros((len(variants), 0, len(COLUMNS)))
         self.pair_sums = np.zeros((len(self.pairs), 0, len(PAIR_COLUMNS)))
-        self.shifts = np.zeros((len(variants), 4, 0))
+        self.moves, self.crossings = np.zeros((len(variants), 2, GROUPS, 0)), np.zeros((len(variants), 2, 0))
+        """Of each item, as `Figures` has them."""
         self.feeds: list[list[Feed]] = [[] for _ in variants]
         self.degraded: list[dict[str, int]] = [{} for _ in variants]
         self.events: dict[str, int] = {}
@@ -71,13 +74,15 @@ class Totals:
     def add(self, figures: Figures) -> None:
         """One segment; in their order, for sums to be the same bits always."""
         at = _places(self.users, figures.users)
-        self.sums = _wider(self.sums, len(self.users), 1)
+        self.sums = wider(self.sums, len(self.users), 1)
         self.sums[:, at] += _read(figures.sums, (len(self.variants), len(at), len(COLUMNS)))
-        self.pair_sums = _wider(self.pair_sums, len(self.users), 1)
+        self.pair_sums = wider(self.pair_sums, len(self.users), 1)
         self.pair_sums[:, at] += _read(figures.pairs, (len(self.pairs), len(at), len(PAIR_COLUMNS)))
         at = _places(self.items, figures.items)
-        self.shifts = _wider(self.shifts, len(self.items), 2)
-        self.shifts[:, :, at] += _read(figures.shifts, (len(self.variants), 4, len(at)))
+        self.moves = wider(self.moves, len(self.items), 3)
+        self.moves[..., at] += _read(figures.moves, (len(self.variants), 2, GROUPS, len(at)))
+        self.crossings = wider(self.crossings, len(self.items), 2)
+        self.crossings[..., at] += _read(figures.crossings, (len(self.variants), 2, len(at)))
         self.lists += figures.lists
         self.ranked += figures.ranked
         _count(self.events, figures.events)
@@ -99,6 +104,21 @@ class Totals:
     def difference(self, one: int, other: int, name: str) -> Estimate:
         """Of one variant less another."""
         return _estimate(_terms(self.sums[one], name), _terms(self.sums[other], name))
+
+    def moved(self, variant: int, item: int) -> Estimate:
+        """Mean places by which an item, by its number, came to stand better; `users` are groups of them."""
+        lists, places = self.moves[variant, :, :, item]
+        return jackknifed(places, lists)
+
+    def overlap(self, variant: int, user: int) -> Estimate:
+        """Mean overlap of a user's tops, by their number, with an interval over their lists."""
+        sums = dict(zip(COLUMNS, self.sums[variant, user].tolist(), strict=True))
+        lists, total, squares = sums["lists"], sums["overlap"], sums["overlap²"]
+        mean = total / lists
+        if lists < 2:
+            return Estimate(mean, None, None, int(lists), 1)
+        half = _quantile(lists - 1) * sqrt(max(squares - lists * mean * mean, 0) / (lists - 1) / lists)
+        return Estimate(mean, mean - half, mean + half, int(lists), 1)
 
     def alike(self, pair: int, column: str) -> Estimate:
         """Overlap or ρ of two variants' orders."""
@@ -144,7 +164,18 @@ def _estimate(one: _Terms, less: _Terms | None = None) -> Estimate:
     return Estimate(mean, mean - half, mean + half, observations, users)
 
 
-def _quantile(freedom: int) -> float:
+def jackknifed(over: Doubles, under: Doubles) -> Estimate:
+    """Of Σ over / Σ under, (G,) each; a group with nothing in it counts for none."""
+    over, under = over[under > 0], under[under > 0]
+    groups, mean = len(under), float(over.sum() / under.sum())
+    if groups < 2:
+        return Estimate(mean, None, None, int(under.sum()), groups)
+    without = (over.sum() - over) / (under.sum() - under)
+    half = _quantile(groups - 1) * sqrt((groups - 1) / groups * float(np.square(without - mean).sum()))
+    return Estimate(mean, mean - half, mean + half, int(under.sum()), groups)
+
+
+def _quantile(freedom: float) -> float:
     """Of Student's t, for a two-sided interval."""
     from scipy.special import stdtrit
 
@@ -176,12 +207,6 @@ def bad_lines(layout: Layout, segments: Sequence[int]) -> Iterator[BadLine]:
 
 def _places(known: dict[str, int], names: Sequence[str]) -> list[int]:
     return [known.setdefault(name, len(known)) for name in names]
-
-
-def _wider(array: Doubles, size: int, axis: int) -> Doubles:
-    missing = list(array.shape)
-    missing[axis] = size - array.shape[axis]
-    return np.concatenate([array, np.zeros(missing)], axis) if missing[axis] else array
 
 
 def _read(content: bytes, shape: tuple[int, ...]) -> Doubles:

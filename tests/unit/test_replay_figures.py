@@ -31,7 +31,7 @@ from streams.replay.plan import Job
 from streams.replay.segments import FEEDS, Feed, most_changed
 from streams.replay.sources import Log
 from streams.replay.state import Codes
-from streams.replay.totals import Totals, _estimate, _Terms
+from streams.replay.totals import Totals, _estimate, _Terms, jackknifed
 from streams.replay.variants import Answers, Ranked, Variant
 from streams.settings import Settings
 from streams.standarderror import ClusteredMean
@@ -107,6 +107,15 @@ def test_clicks_are_weighted_by_where_the_item_would_have_stood() -> None:
     compared = compare(far)
     estimate(far, compared, {"e0": [Clicked("i49", 49)]}, 1.0)
     assert column(compared, "expected") == [CLIP]
+
+
+def test_the_jackknife_of_equal_groups_is_the_error_of_their_means() -> None:
+    means = np.array([1.0, 2.0, 4.0, 5.0])
+    estimate = jackknifed(means * 3, np.full(4, 3.0))
+    half = 3.18244631 * means.std(ddof=1) / math.sqrt(4)  # t of 3 degrees of freedom
+    assert (estimate.mean, estimate.observations, estimate.users) == (3.0, 12, 4)
+    assert (estimate.low, estimate.high) == pytest.approx((3 - half, 3 + half))
+    assert jackknifed(np.array([6.0, 0.0]), np.array([3.0, 0.0])).low is None  # one group says nothing of others
 
 
 @settings(deadline=None)
@@ -240,6 +249,14 @@ def test_the_report_says_what_the_log_holds(tmp_path: Path, monkeypatch: pytest.
     assert [(pair["one"], pair["other"]) for pair in report["pairs"]] == [("w0", "w0.5"), ("w0", "w1"), ("w0.5", "w1")]
     assert report["pairs"][1]["differences"]["alignment"]["mean"] == pytest.approx(alone["alignment change"]["mean"])
     assert report["pairs"][1]["rho"]["mean"] == pytest.approx(alone["rho"]["mean"])
+    last = report["variants"][-1]
+    for item in (*last["promoted"], *last["demoted"]):
+        assert item["shift"]["low"] < item["shift"]["mean"] < item["shift"]["high"]
+        assert (item["shift"]["observations"], item["shift"]["users"] > 5) == (item["lists"], True)
+    assert {(user["overlap"]["observations"], user["overlap"]["users"]) for user in last["users"]} == {(6, 1)}
+    overlaps = [user["overlap"]["mean"] for user in last["users"]]
+    assert overlaps == sorted(overlaps)
+    assert overlaps[0] < last["figures"]["overlap"]["mean"]
     text = (out / "report.md").read_text()
     assert all(name in text for name in ("## w0.5", "![figures](figures.png)", "“wish ", "Promoted most", "(19"))
     assert (out / "figures.png").stat().st_size > 1_000
