@@ -1,6 +1,7 @@
 """A live run is recorded and replayed, and what the worker sent is what the replay makes, byte by byte."""
 
 import json
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
     from streams.replay.plan import Outcome
     from tests.live import Live
 
-ROUNDS, USERS, LISTS = 3, 40, 120
+ROUNDS, USERS = 3, 40
+LISTS = int(os.environ.get("LISTS", "120"))
+"""In each round. `LISTS=6600 make test PYTEST=tests/integration/test_replays.py` makes it 20,000 events."""
 
 
 class Recorded(NamedTuple):
