@@ -50,9 +50,10 @@ class Health:
 
 async def heartbeat(health: Health, metrics: Metrics, interval: float = 0.5) -> None:
     """Beat for ever, and measure how late the event loop wakes up; cancel it to end it."""
-    loop = asyncio.get_running_loop()
+    loop, late = asyncio.get_running_loop(), 0.0
     while True:
         health.beat()
+        metrics.beat(time.time(), late)
         due = loop.time() + interval
         await asyncio.sleep(interval)
-        metrics.beat(time.time(), loop.time() - due)
+        late = loop.time() - due

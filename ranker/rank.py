@@ -11,7 +11,7 @@ from ranker.errors import BadEvent
 from ranker.events import CandidateList, Degraded, Explanation, Ranking
 from ranker.fusion import FUSIONS, Method, control_ranks
 from ranker.ragged import MAX_ENTRIES, Order
-from ranker.run import Asked, Flat, Steering, lay_out
+from ranker.run import KEPT, Asked, Flat, Steering, lay_out
 from ranker.vectors import Floats, ItemVectors
 
 TOGETHER = 32
@@ -167,13 +167,17 @@ def rankings(ready: Ready, fused: Fused) -> list[Ranking]:
 
 
 def _in_force(asked: Asked, model: Model) -> tuple[Steering | None, Degraded | None]:
-    """The control to apply, or None and why not. Expiry is by the list's own time, so that a replay agrees."""
+    """The control to apply, or None and why not. Expiry is by the list's own time, so that a replay agrees.
+
+    What expired longer ago than it need be kept is as good as none, whether or not it was forgotten.
+    """
     steering = asked.steering
-    if steering is None:
+    expired = steering.expires_at if steering else None
+    if steering is None or (expired is not None and expired + KEPT <= asked.candidates.created_at):
         return None, asked.degraded
     if steering.bundle != model.bundle:
         return None, "other_bundle"
-    if steering.expires_at is not None and steering.expires_at <= asked.candidates.created_at:
+    if expired is not None and expired <= asked.candidates.created_at:
         return None, "control_expired"
     return steering, None
 

@@ -13,6 +13,9 @@ from ranker.ragged import Order, Spans
 from ranker.vectors import Floats, Quantized
 
 T = TypeVar("T")
+KEPT = 86_400.0
+"""Seconds for which a control is kept after it has expired, for lists that come so late, and what was withdrawn is
+remembered: as long as Kafka by itself keeps the record of a withdrawal."""
 
 
 class Steering(NamedTuple):

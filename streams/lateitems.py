@@ -6,10 +6,11 @@ from time import time
 
 from ranker.embed import RequestEmbedder
 from ranker.errors import BadEvent
+from ranker.run import KEPT
 from ranker.vectors import ItemVectors, Quantized
 from streams.timetable import Timetable
 from streams.transport import Record
-from streams.views import FORGET_AT_ONCE, KEPT, Run, record_key
+from streams.views import FORGET_AT_ONCE, Run, record_key
 from streams.wire import decode_item_vector
 
 log = logging.getLogger(__name__)

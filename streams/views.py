@@ -24,7 +24,7 @@ from typing import Any
 from ranker.embed import RequestEmbedder
 from ranker.errors import BadEvent
 from ranker.events import Control
-from ranker.run import Steering
+from ranker.run import KEPT, Steering
 from ranker.vectors import Quantized
 from streams.outbox import Output
 from streams.timetable import Timetable
@@ -34,9 +34,6 @@ from streams.wire import decode_control, encode
 log = logging.getLogger(__name__)
 
 CREATED_AT = "ctrlrec.created-at"
-KEPT = 86_400.0
-"""Seconds for which a control is kept after it has expired, for lists that come so late, and what was withdrawn is
-remembered: as long as Kafka by itself keeps the record of a withdrawal."""
 FORGET_AT_ONCE = 1000
 REPAIR_AFTER = 5.0
 """Seconds that an older control may lie over a newer one. After a redelivery of both the newer comes by itself."""

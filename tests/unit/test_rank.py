@@ -12,7 +12,7 @@ from ranker.errors import BadEvent
 from ranker.events import Adherence, CandidateList
 from ranker.ragged import Spans
 from ranker.rank import Model, rank
-from ranker.run import Steering
+from ranker.run import KEPT, Steering
 from ranker.vectors import ItemVectors, quantize
 
 AXES = np.eye(4, dtype=np.float32)
@@ -67,7 +67,14 @@ def test_without_a_control_the_base_order_stands() -> None:
 
 @pytest.mark.parametrize(
     ("change", "why"),
-    [({"bundle": "b0"}, "other_bundle"), ({"expires_at": 100.0}, "control_expired"), ({"expires_at": 100.1}, None)],
+    [
+        ({"bundle": "b0"}, "other_bundle"),
+        ({"expires_at": 100.0}, "control_expired"),
+        ({"expires_at": 100.1}, None),
+        ({"expires_at": 100.0 - KEPT}, "no_control"),
+        ({"expires_at": 100.1 - KEPT}, "control_expired"),
+        ({"expires_at": 100.0 - KEPT, "bundle": "b0"}, "no_control"),
+    ],
 )
 def test_a_control_that_is_not_in_force(change: dict[str, object], why: str | None) -> None:
     ranking = rank(candidates(weight=1.0), steering(TO_D, **change), model())

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from ranker.embed import RequestEmbedder
 from ranker.events import ControlRequest, ItemUpsert
+from ranker.run import KEPT
 from ranker.vectors import Floats
 from streams.lateitems import LateItems
-from streams.views import FORGET_AT_ONCE, KEPT, REPAIR_AFTER, Controls, withdrawal, withdrawn_at
+from streams.views import FORGET_AT_ONCE, REPAIR_AFTER, Controls, withdrawal, withdrawn_at
 from streams.wire import encode
 from tests.smallbundle import DIMENSION, HashTower, SmallBundle
 
