@@ -84,6 +84,10 @@ def train(
             callback=_categories,
         ),
     ] = None,
+    loss: Annotated[
+        Literal["correlation", "mse", "cross-entropy"],
+        typer.Option(help="By which the head learns a request's scores: their order, or calibrated scores themselves."),
+    ] = "correlation",
 ) -> None:
     """Train both towers from the backbone, then measure them on phrasings and users held out.
 
@@ -98,6 +102,7 @@ def train(
 
     from ranker.evaluate import report_table
     from ranker.training.budget import Budget
+    from ranker.training.curve import PICTURE, draw
     from ranker.training.run import run_training
     from ranker.training.towers import quiet, set_threads
 
@@ -132,8 +137,13 @@ def train(
             watch=watch,
             items_held_out=hold_out_items,
             without=cast(list[Category], without or []),
+            loss=loss,
         )
     console = Console()
+    try:
+        draw(out / PICTURE, record.curve)
+    except ImportError:
+        console.print(f"no {PICTURE}: matplotlib is not installed (pip install 'ctrlrec[train]')", highlight=False)
     if record.evaluation is not None:
         console.print(report_table(record.evaluation, record.zero_shot))
     taken = ", ".join(f"{count} {name} steps" for name, count in record.steps.items())

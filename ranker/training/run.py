@@ -17,9 +17,12 @@ from ranker.requests import Category, Grammar, Split
 from ranker.taste import user_taste
 from ranker.training.budget import Budget
 from ranker.training.calibration import calibrate
+from ranker.training.curve import PICTURE, Point
+from ranker.training.descent import Watch
 from ranker.training.head import FILE
+from ranker.training.losses import Loss
 from ranker.training.towers import MAX_LENGTH, Tower, load_tokenizer
-from ranker.training.train import Watch, train
+from ranker.training.train import train
 
 BACKBONE_NOTE = "SOURCE"
 EVALUATION_SEED = 7
@@ -51,6 +54,10 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True):
     """On dev phrasings, which neither train nor measure."""
     evaluation: Report | None
     zero_shot: Report | None
+    loss: Loss = "correlation"
+    """Of the head. The item tower's is the cosine to its targets."""
+    curve: dict[str, list[Point]] = {}
+    """By phase."""
 
 
 CALIBRATION_CASES = 15
@@ -68,6 +75,7 @@ def run_training(
     watch: Watch,
     items_held_out: float = 0.0,
     without: Collection[Category] = (),
+    loss: Loss = "correlation",
 ) -> TrainingRecord:
     """Trains on the data set and writes both towers, the tokenizer and training.json below `out`.
 
@@ -87,7 +95,9 @@ def run_training(
     order = np.random.default_rng(seed).permutation(len(dataset.catalogue))
     unseen, seen = np.split(order, [round(len(order) * items_held_out)])
     seen.sort()
-    trained = train(request, item, dataset.catalogue, tastes, budget, seed, watch, rows=seen, without=without)
+    trained = train(
+        request, item, dataset.catalogue, tastes, budget, seed, watch, rows=seen, without=without, loss=loss
+    )
     chosen = measured_cases(dataset, users, "dev", CALIBRATION_CASES)
     report = zero_shot = None
     if measured:
@@ -113,6 +123,8 @@ def run_training(
         calibration=calibrate(chosen, request.embed, trained.item_vectors),
         evaluation=report,
         zero_shot=zero_shot,
+        loss=loss,
+        curve=trained.curve,
     )
     _write(out, request, item, backbone / "tokenizer.json", record)
     return record
@@ -139,7 +151,8 @@ def read_record(towers: Path) -> TrainingRecord:
 def _write(out: Path, request: Tower, item: Tower, tokenizer: Path, record: TrainingRecord) -> None:
     """training.json last: where it is there, all of it is there."""
     out.mkdir(parents=True, exist_ok=True)
-    (out / "training.json").unlink(missing_ok=True)
+    for name in ("training.json", PICTURE):
+        (out / name).unlink(missing_ok=True)
     for name, tower in (("request", request), ("item", item)):
         tower.encoder.save_pretrained(out / name)  # type: ignore[operator]
         (out / name / FILE).unlink(missing_ok=True)

@@ -18,10 +18,10 @@ from ranker.training.batches import Batches  # noqa: E402 - what follows needs t
 from ranker.training.budget import Budget  # noqa: E402
 from ranker.training.calibration import calibrate  # noqa: E402
 from ranker.training.head import NEUTRAL, Head, Reading, amounts_to, read_layers  # noqa: E402
+from ranker.training.losses import correlation  # noqa: E402
 from ranker.training.readings import Readings  # noqa: E402
 from ranker.training.targets import item_targets  # noqa: E402
 from ranker.training.towers import load_encoder, load_tokenizer, pad  # noqa: E402
-from ranker.training.train import correlation  # noqa: E402
 
 
 def batches(seed: int = 5) -> Batches:
