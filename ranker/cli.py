@@ -88,12 +88,24 @@ def train(
         Literal["correlation", "mse", "cross-entropy"],
         typer.Option(help="By which the head learns a request's scores: their order, or calibrated scores themselves."),
     ] = "correlation",
+    patience: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="In trainings over five minutes, how many looks at dev phrasings without a better head end it; 0: no looks.",
+        ),
+    ] = 10,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start anew, whatever an unfinished training left in --out.")
+    ] = False,
 ) -> None:
     """Train both towers from the backbone, then measure them on phrasings and users held out.
 
     First the items: a few thousand requests are judged over the whole catalogue, the judgments are factorised, and the
     item tower learns to put each item where that says. Then the requests: thousands of them are read once, and a head
     over all layers of the request tower learns what they want of the items.
+
+    A training that was killed goes on with the same command, from at most half a minute before.
 
     Example: ctrlrec train --minutes 10 --out var/towers
     """
@@ -102,6 +114,7 @@ def train(
 
     from ranker.evaluate import report_table
     from ranker.training.budget import Budget
+    from ranker.training.checkpoint import FOLDER, SETTINGS
     from ranker.training.curve import PICTURE, draw
     from ranker.training.run import run_training
     from ranker.training.towers import quiet, set_threads
@@ -116,6 +129,10 @@ def train(
         TimeElapsedColumn(),
     )
     with Progress(*columns) as progress:
+        if (out / FOLDER / SETTINGS).is_file() and not fresh:
+            progress.console.print(
+                f"going on with {out / FOLDER}; --fresh starts anew", highlight=False, soft_wrap=True
+            )
         bars = {
             name: progress.add_task(name, total=1.0, start=False, loss="")
             for name in ("item tower", "reading", "request head")
@@ -138,6 +155,8 @@ def train(
             items_held_out=hold_out_items,
             without=cast(list[Category], without or []),
             loss=loss,
+            patience=patience,
+            fresh=fresh,
         )
     console = Console()
     try:

@@ -86,7 +86,7 @@ def draw(path: Path, phases: dict[str, list[Point]]) -> None:
             right = axes.twinx()
             right.plot(
                 [point.seconds for point in measured],
-                [point.dev_auc for point in measured],
+                [point.dev_auc or 0.0 for point in measured],
                 color=AUC_COLOUR,
                 marker="o",
                 markersize=3,

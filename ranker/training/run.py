@@ -17,10 +17,12 @@ from ranker.requests import Category, Grammar, Split
 from ranker.taste import user_taste
 from ranker.training.budget import Budget
 from ranker.training.calibration import calibrate
+from ranker.training.checkpoint import FOLDER, Checkpoint
 from ranker.training.curve import PICTURE, Point
 from ranker.training.descent import Watch
 from ranker.training.head import FILE
 from ranker.training.losses import Loss
+from ranker.training.stopping import PATIENCE, is_long
 from ranker.training.towers import MAX_LENGTH, Tower, load_tokenizer
 from ranker.training.train import train
 
@@ -42,6 +44,7 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True):
     requests_read: int
     seconds: dict[str, float]
     wall_seconds: float
+    """Of the process that finished it."""
     catalogue_sha256: str
     items: int
     users_trained_with: int
@@ -58,6 +61,8 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Of the head. The item tower's is the cosine to its targets."""
     curve: dict[str, list[Point]] = {}
     """By phase."""
+    kept_step: int | None = None
+    """Of the head, the best on dev phrasings; null where the last is kept, after trainings too short to be looked at."""
 
 
 CALIBRATION_CASES = 15
@@ -76,12 +81,17 @@ def run_training(
     items_held_out: float = 0.0,
     without: Collection[Category] = (),
     loss: Loss = "correlation",
+    patience: int = PATIENCE,
+    fresh: bool = False,
 ) -> TrainingRecord:
     """Trains on the data set and writes both towers, the tokenizer and training.json below `out`.
 
     Measures with `per_category` requests in held-out phrasings by held-out users; 0 leaves the measuring out. A share of
     the items and whole categories can be held out too, for `ctrlrec evaluate distillation` to measure with. Raises
     DataError where the data set or the backbone cannot be read.
+
+    A long training is looked at on dev phrasings, unless `patience` is 0. Goes on with an unfinished one below `out`,
+    unless `fresh`; raises ConfigError where that is of other settings.
     """
     started = time.monotonic()
     dataset = load_dataset(data)
@@ -95,10 +105,36 @@ def run_training(
     order = np.random.default_rng(seed).permutation(len(dataset.catalogue))
     unseen, seen = np.split(order, [round(len(order) * items_held_out)])
     seen.sort()
-    trained = train(
-        request, item, dataset.catalogue, tastes, budget, seed, watch, rows=seen, without=without, loss=loss
-    )
     chosen = measured_cases(dataset, users, "dev", CALIBRATION_CASES)
+    looked_at = [case for case in chosen if case.category not in without] if patience and is_long(budget) else []
+    settings = {
+        "steps": budget.steps,
+        "seconds": budget.seconds,
+        "seed": seed,
+        "loss": loss,
+        "patience": patience,
+        "items held out": items_held_out,
+        "without": sorted(without),
+        "backbone": _sha256(backbone / "model.safetensors"),
+        "catalogue": dataset.catalogue.digest(),
+        "tastes": hashlib.sha256(repr(tastes).encode()).hexdigest(),
+    }
+    checkpoint = Checkpoint(out / FOLDER, settings, fresh=fresh)
+    trained = train(
+        request,
+        item,
+        dataset.catalogue,
+        tastes,
+        budget,
+        seed,
+        watch,
+        checkpoint,
+        rows=seen,
+        without=without,
+        loss=loss,
+        dev=looked_at,
+        patience=patience,
+    )
     report = zero_shot = None
     if measured:
         report = evaluate(measured, "heldout", request.embed, trained.item_vectors)
@@ -125,8 +161,10 @@ def run_training(
         zero_shot=zero_shot,
         loss=loss,
         curve=trained.curve,
+        kept_step=trained.kept_step,
     )
     _write(out, request, item, backbone / "tokenizer.json", record)
+    checkpoint.remove()
     return record
 
 

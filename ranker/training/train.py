@@ -12,14 +12,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ranker.catalogue import Catalogue
+from ranker.evaluate import Case
 from ranker.judges.rule import RuleJudge
 from ranker.requests import Category, Grammar
 from ranker.taste import Taste
 from ranker.training.batches import Batches
 from ranker.training.budget import Budget
+from ranker.training.checkpoint import Checkpoint
 from ranker.training.curve import Point
 from ranker.training.descent import Descent, Watch, descend
 from ranker.training.losses import Loss
+from ranker.training.stopping import PATIENCE, DevAuc
 from ranker.training.targets import item_targets
 from ranker.training.teaching import read_requests, teach
 from ranker.training.towers import Tower
@@ -48,6 +51,8 @@ class Trained:
     seconds: dict[str, float]
     requests_read: int
     curve: dict[str, list[Point]]
+    kept_step: int | None
+    """Of the head, where it was looked at on dev phrasings."""
 
 
 def train(
@@ -57,15 +62,20 @@ def train(
     tastes: Sequence[Taste],
     budget: Budget,
     seed: int,
-    watch: Watch = lambda *_: None,
+    watch: Watch,
+    checkpoint: Checkpoint,
     *,
     rows: NDArray[np.int64] | None = None,
     without: Collection[Category] = (),
     loss: Loss = "correlation",
+    dev: Sequence[Case] = (),
+    patience: int = PATIENCE,
 ) -> Trained:
     """Trains both towers, in place, on requests in training phrasings by users with these tastes.
 
-    `rows` are the items of the catalogue to train with, all unless given; no request is of a category in `without`.
+    `rows` are the items of the catalogue to train with, all unless given; no request is of a category in `without`. With
+    cases of `dev`, the head that orders the items best for them is kept, and `patience` looks without a better one end it.
+    Goes on from `checkpoint`, where it holds something.
     """
     grammar, judge = Grammar(catalogue), RuleJudge(catalogue)
     batches = Batches(grammar, judge, tastes, seed, without=without)
@@ -76,32 +86,42 @@ def train(
     targets = torch.from_numpy(item_targets(batches.judged(TARGET_REQUESTS).scores[:, rows], zero_shot[rows]))
     prepared = time.monotonic() - started
     # The clock runs from the first step, whatever embedding the catalogue took: a phase ends when its own time is up.
-    placed = _train_items(item, [texts[row] for row in rows], targets, budget.part(ITEM_SHARE), seed, watch)
+    placed = _train_items(item, [texts[row] for row in rows], targets, budget.part(ITEM_SHARE), seed, watch, checkpoint)
     started = time.monotonic()
     vectors = item.embed(texts)
     embedded = time.monotonic() - started
     chosen = np.random.default_rng(seed).permutation(rows)[:MOST_ITEMS]
-    lessons = read_requests(request, batches, chosen, budget.part(READING_SHARE), watch)
-    request.head, taught = teach(lessons, vectors, chosen, budget.part(HEAD_SHARE), seed, loss, watch)
+    lessons = read_requests(request, batches, chosen, budget.part(READING_SHARE), watch, checkpoint)
+    measure = DevAuc(request.reader(), dev, chosen, torch.from_numpy(vectors[chosen])) if dev else None
+    head_budget = budget.part(HEAD_SHARE)
+    taught = teach(lessons, vectors, chosen, head_budget, seed, loss, watch, checkpoint, measure, patience)
+    request.head = taught.head
     return Trained(
         request,
         item,
         vectors,
         zero_shot,
-        {"item": placed.steps, "head": taught.steps},
+        {"item": placed.steps, "head": taught.descent.steps},
         {
             "targets": prepared,
             "item": placed.seconds,
             "embedding": embedded,
-            "request": lessons.seconds + taught.seconds,
+            "request": lessons.seconds + taught.descent.seconds,
         },
         len(lessons.readings),
-        {"item tower": placed.curve, "request head": taught.curve},
+        {"item tower": placed.curve, "request head": taught.descent.curve},
+        taught.kept_step,
     )
 
 
 def _train_items(
-    tower: Tower, texts: Sequence[str], targets: Tensor, budget: Budget, seed: int, watch: Watch
+    tower: Tower,
+    texts: Sequence[str],
+    targets: Tensor,
+    budget: Budget,
+    seed: int,
+    watch: Watch,
+    checkpoint: Checkpoint,
 ) -> Descent:
     """Cosine to the target of each item. No judged score is left in it to be lost by: the targets hold them all at once."""
     tokens = tower.tokenize(texts)
@@ -114,7 +134,7 @@ def _train_items(
     tower.freeze(FROZEN_LAYERS)
     tower.eval()  # without dropout: so few steps underfit, and its noise only slows them
     draws = _rounds(len(tokens), seed)
-    return descend("item tower", tower, draws, loss_of, budget, watch, rate=ITEM_RATE, decay=ITEM_DECAY)
+    return descend("item tower", tower, draws, loss_of, budget, watch, checkpoint, rate=ITEM_RATE, decay=ITEM_DECAY)
 
 
 def _rounds(count: int, seed: int) -> Iterator[list[int]]:

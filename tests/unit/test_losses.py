@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-from ranker.training import curve  # noqa: E402 - needs torch
+from torch import Tensor  # noqa: E402 - what follows needs torch
+
+from ranker.training import curve  # noqa: E402
 from ranker.training.curve import MOST, Curve, Point  # noqa: E402
 from ranker.training.losses import INTERCEPT, LOSSES, MSE_WEIGHT, SCALE, SLOPE, Loss, Misunderstood  # noqa: E402
 
 
-def some() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def some() -> tuple[Tensor, Tensor, Tensor]:
     """What four requests mean, seven items, and the judgments."""
     generator = torch.Generator().manual_seed(2)
     items = torch.nn.functional.normalize(torch.randn(7, 5, generator=generator), dim=1)
@@ -48,7 +50,7 @@ def test_the_calibration_is_learned(name: Loss) -> None:
     optimizer = torch.optim.Adam(loss.parameters(), lr=0.02)
     for _ in range(600):
         optimizer.zero_grad()
-        loss.apart(meant, items, judged).sum().backward()
+        loss.apart(meant, items, judged).sum().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     np.testing.assert_allclose(SCALE * loss.slope.detach().numpy(), 6, atol=0.1)
     np.testing.assert_allclose(SCALE * loss.intercept.detach().numpy(), 1, atol=0.1)
