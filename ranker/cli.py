@@ -61,7 +61,12 @@ def data(
 @app.command()
 def train(
     data: DataDir = Path("var/data"),
-    backbone: BackboneDir = Path("var/backbone"),
+    backbone: Annotated[
+        str,
+        typer.Option(
+            help="What both towers start from: a folder, or the name of a sentence-transformers model on the model hub."
+        ),
+    ] = "var/backbone",
     out: Annotated[Path, typer.Option(help="Where both towers, the tokenizer and training.json go.")] = Path(
         "var/towers"
     ),
@@ -107,11 +112,13 @@ def train(
 
     A training that was killed goes on with the same command, from at most half a minute before.
 
-    Example: ctrlrec train --minutes 10 --out var/towers
+    Examples: ctrlrec train --minutes 10 --out var/towers;
+    ctrlrec train --minutes 20 --backbone multi-qa-mpnet-base-dot-v1 --loss mse
     """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from ranker.data.backbone import find_backbone
     from ranker.evaluate import report_table
     from ranker.training.budget import Budget
     from ranker.training.checkpoint import FOLDER, SETTINGS
@@ -121,6 +128,7 @@ def train(
 
     quiet()
     set_threads(threads)
+    found = find_backbone(backbone)
     budget = Budget(seconds=minutes * 60) if steps is None else Budget(steps=steps)
     columns = (
         TextColumn("{task.description:<14}"),
@@ -146,7 +154,7 @@ def train(
 
         record = run_training(
             data,
-            backbone,
+            found,
             out,
             budget=budget,
             seed=seed,

@@ -10,6 +10,7 @@ import numpy as np
 
 from ranker.bundle import Calibration
 from ranker.data import Dataset, load_dataset
+from ranker.data.backbone import backbone_name
 from ranker.errors import DataError
 from ranker.evaluate import Case, Report, cases, evaluate, split_users
 from ranker.judges.rule import RuleJudge
@@ -26,7 +27,6 @@ from ranker.training.stopping import PATIENCE, is_long
 from ranker.training.towers import MAX_LENGTH, Tower, load_tokenizer
 from ranker.training.train import train
 
-BACKBONE_NOTE = "SOURCE"
 EVALUATION_SEED = 7
 """Not the training's: the same requests are measured whatever a run was seeded with."""
 
@@ -140,7 +140,7 @@ def run_training(
         report = evaluate(measured, "heldout", request.embed, trained.item_vectors)
         zero_shot = evaluate(measured, "heldout", lambda _: untouched, trained.zero_shot_vectors)
     record = TrainingRecord(
-        backbone=_backbone_name(backbone),
+        backbone=backbone_name(backbone),
         backbone_sha256=_sha256(backbone / "model.safetensors"),
         dimension=request.dimension,
         max_length=MAX_LENGTH,
@@ -200,12 +200,6 @@ def _write(out: Path, request: Tower, item: Tower, tokenizer: Path, record: Trai
     plain.no_truncation()
     plain.save(str(out / "tokenizer.json"))
     (out / "training.json").write_bytes(msgspec.json.format(msgspec.json.encode(record)) + b"\n")
-
-
-def _backbone_name(directory: Path) -> str:
-    """What `ctrlrec data` noted of where the backbone came from, or the directory's name."""
-    note = directory / BACKBONE_NOTE
-    return note.read_text().strip() if note.is_file() else directory.name
 
 
 def _sha256(path: Path) -> str:

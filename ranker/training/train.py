@@ -82,11 +82,21 @@ def train(
     rows = np.arange(len(catalogue)) if rows is None else rows
     started = time.monotonic()
     texts = catalogue.texts()
-    zero_shot = item.eval().embed(texts)
-    targets = torch.from_numpy(item_targets(batches.judged(TARGET_REQUESTS).scores[:, rows], zero_shot[rows]))
+    if (kept := checkpoint.load("targets")) is None:
+        zero_shot = item.eval().embed(texts)
+        targets = item_targets(batches.judged(TARGET_REQUESTS).scores[:, rows], zero_shot[rows])
+        kept = {
+            "zero-shot": torch.from_numpy(zero_shot),
+            "targets": torch.from_numpy(targets),
+            "batches": batches.state(),
+        }
+        checkpoint.save("targets", kept)
+    batches.resume(kept["batches"])
     prepared = time.monotonic() - started
     # The clock runs from the first step, whatever embedding the catalogue took: a phase ends when its own time is up.
-    placed = _train_items(item, [texts[row] for row in rows], targets, budget.part(ITEM_SHARE), seed, watch, checkpoint)
+    placed = _train_items(
+        item, [texts[row] for row in rows], kept["targets"], budget.part(ITEM_SHARE), seed, watch, checkpoint
+    )
     started = time.monotonic()
     vectors = item.embed(texts)
     embedded = time.monotonic() - started
@@ -100,7 +110,7 @@ def train(
         request,
         item,
         vectors,
-        zero_shot,
+        kept["zero-shot"].numpy(),
         {"item": placed.steps, "head": taught.descent.steps},
         {
             "targets": prepared,
