@@ -65,6 +65,7 @@ def descend(
         if stopping is not None:
             stopping.resume(kept["stopping"])
         if finished:
+            watch(phase, 1.0, None)
             return Descent(steps, kept["seconds"], curve.rounded())
     elapsed = time.monotonic() - started
     for spent, drawn in zip(budget.progress(steps, elapsed), islice(draws, steps, None), strict=False):

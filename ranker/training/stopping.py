@@ -19,8 +19,8 @@ from ranker.training.towers import Tower
 
 LONG_SECONDS, LONG_STEPS = 300.0, 10_000
 """Shorter trainings end before they could overfit: they are not looked at."""
-EVERY = 500
-"""Steps. A look takes about as long as two or three of them."""
+EVERY = 100
+"""Steps. A look takes about as long as one of them."""
 PATIENCE = 10
 
 

@@ -23,7 +23,7 @@ READ_AT_ONCE, HEAD_BATCH, HEAD_ITEMS = 256, 128, 256
 HEAD_RATE, HEAD_DECAY = 1.5e-3, 0.05
 STANDARDISED_BY, NEUTRAL_BY = 4096, 1024
 PART = 2048
-"""Requests in one file of a checkpoint, about 100 MB with MiniLM and MovieLens."""
+"""Requests in one file of a checkpoint, about 120 MB with MiniLM and MovieLens."""
 
 
 class Lessons(NamedTuple):
