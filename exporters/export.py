@@ -106,7 +106,7 @@ def _fill(
         dimension=training.dimension,
         max_length=training.max_length,
         quantization={"request": "int8", "item": "fp32"},
-        training=figures,
+        training={name: figure for name, figure in figures.items() if name != "curve"},
         parity=parity.figures(),
     )
 

@@ -61,7 +61,12 @@ def data(
 @app.command()
 def train(
     data: DataDir = Path("var/data"),
-    backbone: BackboneDir = Path("var/backbone"),
+    backbone: Annotated[
+        str,
+        typer.Option(
+            help="What both towers start from: a folder, or the name of a sentence-transformers model on the model hub."
+        ),
+    ] = "var/backbone",
     out: Annotated[Path, typer.Option(help="Where both towers, the tokenizer and training.json go.")] = Path(
         "var/towers"
     ),
@@ -84,6 +89,20 @@ def train(
             callback=_categories,
         ),
     ] = None,
+    loss: Annotated[
+        Literal["correlation", "mse", "cross-entropy"],
+        typer.Option(help="By which the head learns a request's scores: their order, or calibrated scores themselves."),
+    ] = "correlation",
+    patience: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="In trainings over five minutes, how many looks at dev phrasings without a better head end it; 0: no looks.",
+        ),
+    ] = 10,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start anew, whatever an unfinished training left in --out.")
+    ] = False,
 ) -> None:
     """Train both towers from the backbone, then measure them on phrasings and users held out.
 
@@ -91,18 +110,25 @@ def train(
     item tower learns to put each item where that says. Then the requests: thousands of them are read once, and a head
     over all layers of the request tower learns what they want of the items.
 
-    Example: ctrlrec train --minutes 10 --out var/towers
+    A training that was killed goes on with the same command, from at most half a minute before.
+
+    Examples: ctrlrec train --minutes 10 --out var/towers;
+    ctrlrec train --minutes 20 --backbone multi-qa-mpnet-base-dot-v1 --loss mse
     """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from ranker.data.backbone import find_backbone
     from ranker.evaluate import report_table
     from ranker.training.budget import Budget
+    from ranker.training.checkpoint import FOLDER, SETTINGS
+    from ranker.training.curve import PICTURE, draw
     from ranker.training.run import run_training
     from ranker.training.towers import quiet, set_threads
 
     quiet()
     set_threads(threads)
+    found = find_backbone(backbone)
     budget = Budget(seconds=minutes * 60) if steps is None else Budget(steps=steps)
     columns = (
         TextColumn("{task.description:<14}"),
@@ -111,6 +137,10 @@ def train(
         TimeElapsedColumn(),
     )
     with Progress(*columns) as progress:
+        if (out / FOLDER / SETTINGS).is_file() and not fresh:
+            progress.console.print(
+                f"going on with {out / FOLDER}; --fresh starts anew", highlight=False, soft_wrap=True
+            )
         bars = {
             name: progress.add_task(name, total=1.0, start=False, loss="")
             for name in ("item tower", "reading", "request head")
@@ -124,7 +154,7 @@ def train(
 
         record = run_training(
             data,
-            backbone,
+            found,
             out,
             budget=budget,
             seed=seed,
@@ -132,8 +162,15 @@ def train(
             watch=watch,
             items_held_out=hold_out_items,
             without=cast(list[Category], without or []),
+            loss=loss,
+            patience=patience,
+            fresh=fresh,
         )
     console = Console()
+    try:
+        draw(out / PICTURE, record.curve)
+    except ImportError:
+        console.print(f"no {PICTURE}: matplotlib is not installed (pip install 'ctrlrec[train]')", highlight=False)
     if record.evaluation is not None:
         console.print(report_table(record.evaluation, record.zero_shot))
     taken = ", ".join(f"{count} {name} steps" for name, count in record.steps.items())

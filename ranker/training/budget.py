@@ -23,9 +23,12 @@ class Budget:
         assert self.seconds is not None
         return Budget(seconds=self.seconds * share)
 
-    def progress(self) -> Iterator[float]:
-        """Before each step, how much of the budget is spent, in [0, 1); ends when it is. At least one step is taken."""
-        started, step = time.monotonic(), 0
+    def progress(self, step: int = 0, seconds: float = 0.0) -> Iterator[float]:
+        """Before each step, how much of the budget is spent, in [0, 1); ends when it is. At least one step is taken.
+
+        `step` and `seconds` are what was spent before, by a run that this one goes on with.
+        """
+        started = time.monotonic() - seconds
         while True:
             spent = step / self.steps if self.steps is not None else self._elapsed(started)
             if spent >= 1 and step:

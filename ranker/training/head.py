@@ -98,8 +98,8 @@ class Head(nn.Module):
     def _noise(self, like: Tensor) -> Tensor:
         """Normal noise in this shape, its rows drawn from a pool: fresh for each step, it is a third of the step."""
         width = like.shape[-1]
-        if width not in self._pools:
-            self._pools[width] = torch.randn(NOISE_POOL, width)
+        if width not in self._pools:  # from a seed of its own: a training that is resumed has the same pool
+            self._pools[width] = torch.randn(NOISE_POOL, width, generator=torch.Generator().manual_seed(width))
         return self._pools[width][torch.randint(NOISE_POOL, like.shape[:-1])]
 
     @torch.no_grad()

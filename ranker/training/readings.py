@@ -28,6 +28,17 @@ class Readings:
         self._tokens += [row[:length].bfloat16() for row, length in zip(read.tokens, lengths, strict=True)]
         self._whole += list(read.whole.bfloat16())
 
+    def packed(self, start: int) -> dict[str, Tensor]:
+        """Those of the texts from `start` on as three tensors, to be kept on the disk."""
+        tokens = self._tokens[start:]
+        lengths = torch.tensor([len(each) for each in tokens])
+        return {"tokens": torch.cat(tokens), "lengths": lengths, "whole": torch.stack(self._whole[start:])}
+
+    def extend(self, packed: dict[str, Tensor]) -> None:
+        """Take in what was packed."""
+        self._tokens += packed["tokens"].split(packed["lengths"].tolist())
+        self._whole += list(packed["whole"])
+
     def of(self, rows: Sequence[int]) -> Reading:
         """The reading of these texts, padded to the longest of them."""
         tokens = nn.utils.rnn.pad_sequence([self._tokens[row] for row in rows], batch_first=True).float()

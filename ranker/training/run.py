@@ -10,6 +10,7 @@ import numpy as np
 
 from ranker.bundle import Calibration
 from ranker.data import Dataset, load_dataset
+from ranker.data.backbone import backbone_name
 from ranker.errors import DataError
 from ranker.evaluate import Case, Report, cases, evaluate, split_users
 from ranker.judges.rule import RuleJudge
@@ -17,11 +18,15 @@ from ranker.requests import Category, Grammar, Split
 from ranker.taste import user_taste
 from ranker.training.budget import Budget
 from ranker.training.calibration import calibrate
+from ranker.training.checkpoint import FOLDER, Checkpoint
+from ranker.training.curve import PICTURE, Point
+from ranker.training.descent import Watch
 from ranker.training.head import FILE
+from ranker.training.losses import Loss
+from ranker.training.stopping import PATIENCE, is_long
 from ranker.training.towers import MAX_LENGTH, Tower, load_tokenizer
-from ranker.training.train import Watch, train
+from ranker.training.train import train
 
-BACKBONE_NOTE = "SOURCE"
 EVALUATION_SEED = 7
 """Not the training's: the same requests are measured whatever a run was seeded with."""
 
@@ -39,6 +44,7 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True):
     requests_read: int
     seconds: dict[str, float]
     wall_seconds: float
+    """Of the process that finished it."""
     catalogue_sha256: str
     items: int
     users_trained_with: int
@@ -51,6 +57,12 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True):
     """On dev phrasings, which neither train nor measure."""
     evaluation: Report | None
     zero_shot: Report | None
+    loss: Loss = "correlation"
+    """Of the head. The item tower's is the cosine to its targets."""
+    curve: dict[str, list[Point]] = {}
+    """By phase."""
+    kept_step: int | None = None
+    """Of the head, the best on dev phrasings; null where the last is kept, after trainings too short to be looked at."""
 
 
 CALIBRATION_CASES = 15
@@ -68,12 +80,18 @@ def run_training(
     watch: Watch,
     items_held_out: float = 0.0,
     without: Collection[Category] = (),
+    loss: Loss = "correlation",
+    patience: int = PATIENCE,
+    fresh: bool = False,
 ) -> TrainingRecord:
     """Trains on the data set and writes both towers, the tokenizer and training.json below `out`.
 
     Measures with `per_category` requests in held-out phrasings by held-out users; 0 leaves the measuring out. A share of
     the items and whole categories can be held out too, for `ctrlrec evaluate distillation` to measure with. Raises
     DataError where the data set or the backbone cannot be read.
+
+    A long training is looked at on dev phrasings, unless `patience` is 0. Goes on with an unfinished one below `out`,
+    unless `fresh`; raises ConfigError where that is of other settings.
     """
     started = time.monotonic()
     dataset = load_dataset(data)
@@ -87,14 +105,42 @@ def run_training(
     order = np.random.default_rng(seed).permutation(len(dataset.catalogue))
     unseen, seen = np.split(order, [round(len(order) * items_held_out)])
     seen.sort()
-    trained = train(request, item, dataset.catalogue, tastes, budget, seed, watch, rows=seen, without=without)
     chosen = measured_cases(dataset, users, "dev", CALIBRATION_CASES)
+    looked_at = [case for case in chosen if case.category not in without] if patience and is_long(budget) else []
+    settings = {
+        "steps": budget.steps,
+        "seconds": budget.seconds,
+        "seed": seed,
+        "loss": loss,
+        "patience": patience,
+        "items held out": items_held_out,
+        "without": sorted(without),
+        "backbone": _sha256(backbone / "model.safetensors"),
+        "catalogue": dataset.catalogue.digest(),
+        "tastes": hashlib.sha256(repr(tastes).encode()).hexdigest(),
+    }
+    checkpoint = Checkpoint(out / FOLDER, settings, fresh=fresh)
+    trained = train(
+        request,
+        item,
+        dataset.catalogue,
+        tastes,
+        budget,
+        seed,
+        watch,
+        checkpoint,
+        rows=seen,
+        without=without,
+        loss=loss,
+        dev=looked_at,
+        patience=patience,
+    )
     report = zero_shot = None
     if measured:
         report = evaluate(measured, "heldout", request.embed, trained.item_vectors)
         zero_shot = evaluate(measured, "heldout", lambda _: untouched, trained.zero_shot_vectors)
     record = TrainingRecord(
-        backbone=_backbone_name(backbone),
+        backbone=backbone_name(backbone),
         backbone_sha256=_sha256(backbone / "model.safetensors"),
         dimension=request.dimension,
         max_length=MAX_LENGTH,
@@ -113,8 +159,12 @@ def run_training(
         calibration=calibrate(chosen, request.embed, trained.item_vectors),
         evaluation=report,
         zero_shot=zero_shot,
+        loss=loss,
+        curve=trained.curve,
+        kept_step=trained.kept_step,
     )
     _write(out, request, item, backbone / "tokenizer.json", record)
+    checkpoint.remove()
     return record
 
 
@@ -139,7 +189,8 @@ def read_record(towers: Path) -> TrainingRecord:
 def _write(out: Path, request: Tower, item: Tower, tokenizer: Path, record: TrainingRecord) -> None:
     """training.json last: where it is there, all of it is there."""
     out.mkdir(parents=True, exist_ok=True)
-    (out / "training.json").unlink(missing_ok=True)
+    for name in ("training.json", PICTURE):
+        (out / name).unlink(missing_ok=True)
     for name, tower in (("request", request), ("item", item)):
         tower.encoder.save_pretrained(out / name)  # type: ignore[operator]
         (out / name / FILE).unlink(missing_ok=True)
@@ -149,12 +200,6 @@ def _write(out: Path, request: Tower, item: Tower, tokenizer: Path, record: Trai
     plain.no_truncation()
     plain.save(str(out / "tokenizer.json"))
     (out / "training.json").write_bytes(msgspec.json.format(msgspec.json.encode(record)) + b"\n")
-
-
-def _backbone_name(directory: Path) -> str:
-    """What `ctrlrec data` noted of where the backbone came from, or the directory's name."""
-    note = directory / BACKBONE_NOTE
-    return note.read_text().strip() if note.is_file() else directory.name
 
 
 def _sha256(path: Path) -> str:

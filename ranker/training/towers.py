@@ -40,8 +40,13 @@ class Tower(nn.Module):
         return cls(load_encoder(directory), load_tokenizer(directory / "tokenizer.json"), Head.load(directory))
 
     def freeze(self, layers: int) -> None:
-        """Leave the table of words, which is half of all weights, and the first `layers` layers as they are."""
+        """Leave the table of words, which is half of all weights, and the first `layers` layers as they are.
+
+        Raises DataError where nothing would be left to train.
+        """
         encoder = cast(Any, self.encoder)
+        if len(encoder.encoder.layer) <= layers:
+            raise DataError(f"the backbone has {len(encoder.encoder.layer)} layers; training needs more than {layers}")
         encoder.embeddings.requires_grad_(False)
         encoder.encoder.layer[:layers].requires_grad_(False)
 
@@ -100,9 +105,14 @@ def load_encoder(directory: Path) -> nn.Module:
     if not (directory / "config.json").is_file():
         raise DataError(f"{directory}: no backbone there (no config.json); `ctrlrec data` downloads one")
     try:
-        return cast(nn.Module, AutoModel.from_pretrained(directory, add_pooling_layer=False, local_files_only=True))
-    except (OSError, ValueError) as error:
+        encoder = cast(Any, AutoModel.from_pretrained(directory, add_pooling_layer=False, local_files_only=True))
+    except (OSError, ValueError, TypeError) as error:
         raise DataError(f"{directory}: the backbone cannot be loaded: {error}") from error
+    if not hasattr(encoder, "embeddings") or not hasattr(getattr(encoder, "encoder", None), "layer"):
+        raise DataError(
+            f"{directory}: {type(encoder).__name__} is not built like BERT, RoBERTa or MPNet; take one that is"
+        )
+    return cast(nn.Module, encoder)
 
 
 def load_tokenizer(path: Path) -> Tokenizer:

@@ -24,7 +24,12 @@ OWNERS = {
     "optimum": ("exporters/",),
     "onnx": ("exporters/",),
     "pyarrow": ("ranker/data/", "ranker/synthesis/", "streams/replay/"),
-    "matplotlib": ("ranker/synthesis/", "ranker/experiments/", "streams/replay/plots.py"),
+    "matplotlib": (
+        "ranker/synthesis/",
+        "ranker/experiments/",
+        "ranker/training/curve.py",
+        "streams/replay/plots.py",
+    ),
     "openai": ("ranker/judges/llm/",),
     "scipy": ("ranker/recommender.py", "ranker/judges/agreement.py", "ranker/experiments/", "streams/replay/totals.py"),
     "implicit": ("ranker/recommender.py",),

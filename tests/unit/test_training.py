@@ -10,6 +10,7 @@ from ranker.evaluate import Case
 from ranker.judges import RuleJudge
 from ranker.requests import Grammar
 from ranker.taste import user_taste
+from tests.unit import tiny_towers
 from tests.unit.small_data import small_dataset
 
 torch = pytest.importorskip("torch")
@@ -18,10 +19,10 @@ from ranker.training.batches import Batches  # noqa: E402 - what follows needs t
 from ranker.training.budget import Budget  # noqa: E402
 from ranker.training.calibration import calibrate  # noqa: E402
 from ranker.training.head import NEUTRAL, Head, Reading, amounts_to, read_layers  # noqa: E402
+from ranker.training.losses import correlation  # noqa: E402
 from ranker.training.readings import Readings  # noqa: E402
 from ranker.training.targets import item_targets  # noqa: E402
-from ranker.training.towers import load_encoder, load_tokenizer, pad  # noqa: E402
-from ranker.training.train import correlation  # noqa: E402
+from ranker.training.towers import Tower, load_encoder, load_tokenizer, pad  # noqa: E402
 
 
 def batches(seed: int = 5) -> Batches:
@@ -226,3 +227,20 @@ def test_a_missing_backbone_is_named(tmp_path: Path) -> None:
         load_encoder(tmp_path)
     with pytest.raises(DataError, match=r"tokenizer.json"):
         load_tokenizer(tmp_path / "tokenizer.json")
+
+
+def test_a_backbone_of_another_build_is_named(tmp_path: Path) -> None:
+    from transformers import DistilBertConfig, DistilBertModel
+
+    DistilBertModel(DistilBertConfig(vocab_size=9, dim=8, n_heads=2, n_layers=1, hidden_dim=8)).save_pretrained(
+        tmp_path
+    )
+    with pytest.raises(DataError, match="backbone"):
+        load_encoder(tmp_path)
+
+
+def test_a_backbone_with_too_few_layers_is_named() -> None:
+    with pytest.raises(DataError, match="2 layers; training needs more than 2"):
+        Tower(
+            load_encoder(tiny_towers.towers() / "item"), load_tokenizer(tiny_towers.towers() / "tokenizer.json")
+        ).freeze(2)

@@ -1,0 +1,57 @@
+"""What the head of the request tower is taught by: how far the scores that it gives are from the judge's."""
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from ranker.training.head import Head, Reading, amounts_to
+
+Loss = Literal["correlation", "mse", "cross-entropy"]
+LOSSES: tuple[Loss, ...] = get_args(Loss)
+SIDES_WEIGHT = 2.0
+SCALE, SLOPE, INTERCEPT = 10.0, 1.0, -0.3
+"""The calibration is learned in tenths, or a head's rate would move it too little; it starts near where Platt's curve ends."""
+MSE_WEIGHT = 4.0
+"""The squares of errors below 1 are small: without it the sides would be most of the loss."""
+
+
+class Misunderstood(nn.Module):
+    """The loss of a head. Two of the three have a calibration of their own to learn, which serves nothing but the teaching."""
+
+    def __init__(self, loss: Loss) -> None:
+        super().__init__()
+        self.loss = loss
+        if loss != "correlation":
+            # Of the whole request, of what is wanted and of what is refused.
+            self.slope = nn.Parameter(torch.full((3, 1), SLOPE))
+            self.intercept = nn.Parameter(torch.full((3, 1), INTERCEPT))
+
+    def forward(self, head: Head, read: Reading, items: Tensor, judged: Tensor, present: Tensor) -> Tensor:
+        """The loss of b requests on items (k, d), unit vectors, judged (b, 3, k) as a whole and by side; `present` (b, 2).
+
+        How far the request as a whole is off, and what each side names, by one of: 1 - r, r the correlation of the scores
+        given with the judge's; the mean square of σ(slope · cosine + intercept) - judgment; the cross-entropy of that
+        chance with the judgment as a soft target. On top of it the cross-entropy of which sides there are.
+        """
+        directions, sides = head.understood(read)
+        meant = torch.cat([amounts_to(directions, sides).unsqueeze(1), directions], dim=1)  # (b, 3, d)
+        whole, wanted, refused = self.apart(meant, items, judged).unbind()
+        named = nn.functional.binary_cross_entropy_with_logits(sides, present)
+        return whole + (wanted + refused) / 2 + SIDES_WEIGHT * named
+
+    def apart(self, meant: Tensor, items: Tensor, judged: Tensor) -> Tensor:
+        """(3,) how far (b, 3, d) is from (b, 3, k), mean over the requests."""
+        if self.loss == "correlation":
+            return (1 - correlation(meant @ items.T, judged)).mean(dim=0)
+        cosines = nn.functional.normalize(meant, dim=-1) @ items.T  # (b, 3, d) @ (d, k) -> (b, 3, k)
+        logits = SCALE * (self.slope * cosines + self.intercept)
+        if self.loss == "mse":
+            return MSE_WEIGHT * (torch.sigmoid(logits) - judged).square().mean(dim=(0, 2))
+        return nn.functional.binary_cross_entropy_with_logits(logits, judged, reduction="none").mean(dim=(0, 2))
+
+
+def correlation(left: Tensor, right: Tensor) -> Tensor:
+    """Pearson's r of each row of two (..., k): (...), 0 where a row of either is constant."""
+    left, right = (rows - rows.mean(dim=-1, keepdim=True) for rows in (left, right))
+    return nn.functional.cosine_similarity(left, right, dim=-1)

@@ -1,0 +1,99 @@
+"""Early stopping: in a long training the head is looked at on dev phrasings now and then, and the best one is kept.
+
+Nothing is chosen on held-out phrasings, users, items or categories.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ranker.evaluate import Case, auc
+from ranker.training.budget import Budget
+from ranker.training.head import Head
+from ranker.training.readings import Readings
+from ranker.training.towers import Tower
+
+LONG_SECONDS, LONG_STEPS = 300.0, 10_000
+"""Shorter trainings end before they could overfit: they are not looked at."""
+EVERY = 100
+"""Steps. A look takes about as long as one of them."""
+PATIENCE = 10
+
+
+def is_long(budget: Budget) -> bool:
+    """Whether a training with this budget is looked at."""
+    return budget.seconds > LONG_SECONDS if budget.seconds is not None else (budget.steps or 0) > LONG_STEPS
+
+
+class Stopping:
+    """Keeps the best weights of a module by a figure that is measured every so many steps."""
+
+    def __init__(
+        self, module: nn.Module, measure: Callable[[], float], patience: int, every: int | None = None
+    ) -> None:
+        """`patience`: how many looks without a better one end the training."""
+        self._module, self._measure, self._patience = module, measure, patience
+        self.every = EVERY if every is None else every
+        self.best, self.step, self._waited = -np.inf, 0, 0
+        self._weights: dict[str, Tensor] = {}
+
+    def look(self, step: int) -> float:
+        """The figure now."""
+        figure = self._measure()
+        if figure > self.best:
+            self.best, self.step, self._waited = figure, step, 0
+            self._weights = {name: weight.clone() for name, weight in self._module.state_dict().items()}
+        else:
+            self._waited += 1
+        return figure
+
+    @property
+    def over(self) -> bool:
+        """Whether it is no use going on."""
+        return self._waited >= self._patience
+
+    def restore_best(self) -> None:
+        """The module as it was at `step`."""
+        self._module.load_state_dict(self._weights)
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps of it."""
+        return {"best": self.best, "step": self.step, "waited": self._waited, "weights": self._weights}
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """As it was when `state` was taken."""
+        self.best, self.step, self._waited = state["best"], state["step"], state["waited"]
+        self._weights = state["weights"]
+
+
+class DevAuc:
+    """The mean over categories of the AUC of a head on some cases and items."""
+
+    def __init__(self, tower: Tower, cases: Sequence[Case], chosen: NDArray[np.int64], items: Tensor) -> None:
+        """Reads the cases once. `chosen` (k,) are the rows of `items` (k, d) in the catalogue."""
+        cases = [case for case in cases if 0 < case.relevant[chosen].sum() < len(chosen)]
+        self._items = items
+        self._readings, order = Readings(), list[int]()
+        for rows, reading in tower.read([case.text for case in cases]):
+            self._readings.append(reading)
+            order += rows
+        self._cases = [cases[row] for row in order]
+        self._relevant = [case.relevant[chosen] for case in self._cases]
+
+    def __len__(self) -> int:
+        return len(self._cases)
+
+    @torch.no_grad()  # type: ignore[untyped-decorator]
+    def __call__(self, head: Head) -> float:
+        """The head is left in training mode."""
+        head.eval()
+        scores = (head(self._readings.of(range(len(self)))) @ self._items.T).numpy()  # (c, d) @ (d, k) -> (c, k)
+        head.train()
+        by_category: dict[str, list[float]] = {}
+        for case, row, relevant in zip(self._cases, scores, self._relevant, strict=True):
+            by_category.setdefault(case.category, []).append(auc(row, relevant))
+        return float(np.mean([np.mean(figures) for figures in by_category.values()]))
