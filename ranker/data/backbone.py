@@ -91,7 +91,7 @@ def find_backbone(wanted: str) -> Path:
         raise DataError(f"{path}: no such folder; `ctrlrec data` downloads a backbone, or name one of the model hub's")
     name = wanted if "/" in wanted else f"sentence-transformers/{wanted}"
     try:
-        return Path(snapshot_download(name, allow_patterns=NEEDED, etag_timeout=ETAG_TIMEOUT))
+        return Path(snapshot_download(name, allow_patterns=list(NEEDED), etag_timeout=ETAG_TIMEOUT))
     except (RepositoryNotFoundError, HFValidationError) as error:
         raise DataError(f"{wanted}: neither a folder nor a model that the hub has") from error
     except OSError as error:

@@ -87,7 +87,7 @@ class DevAuc:
     def __len__(self) -> int:
         return len(self._cases)
 
-    @torch.no_grad()  # type: ignore[untyped-decorator]
+    @torch.no_grad()
     def __call__(self, head: Head) -> float:
         """The head is left in training mode."""
         head.eval()
