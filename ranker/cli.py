@@ -110,7 +110,7 @@ def train(
     item tower learns to put each item where that says. Then the requests: thousands of them are read once, and a head
     over all layers of the request tower learns what they want of the items.
 
-    A training that was killed goes on with the same command, from at most half a minute before.
+    A training of over five minutes that was killed goes on with the same command, from at most half a minute before.
 
     Examples: ctrlrec train --minutes 10 --out var/towers;
     ctrlrec train --minutes 20 --backbone multi-qa-mpnet-base-dot-v1 --loss mse

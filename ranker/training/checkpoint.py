@@ -21,25 +21,29 @@ EVERY = 30.0
 class Checkpoint:
     """States by name. What is on the disk is whole, whenever the process ends."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, object], *, fresh: bool = False) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, object], *, fresh: bool = False, kept: bool = True) -> None:
         """Opens what lies in `folder`, or starts it; with `fresh` always anew.
 
         `settings` (plain JSON) are all that the outcome depends on. Raises ConfigError where the folder's are others.
+        Nothing is saved unless `kept`.
         """
-        self._folder = folder
+        self._folder, self._kept = folder, kept
         self._saved = time.monotonic()
         if fresh or not (folder / SETTINGS).is_file():
             self.remove()
-            self._start(settings)
+            if kept:
+                self._start(settings)
         else:
             self._compare(settings)
 
     def due(self) -> bool:
         """Whether the last one is old enough."""
-        return time.monotonic() - self._saved >= EVERY
+        return self._kept and time.monotonic() - self._saved >= EVERY
 
     def save(self, name: str, state: Mapping[str, Any]) -> None:
         """Replace the state of this name by one of tensors and plain values."""
+        if not self._kept:
+            return
         try:
             with replacing(self._folder / f"{name}.pt") as file:
                 torch.save(dict(state), file)

@@ -90,8 +90,8 @@ def run_training(
     the items and whole categories can be held out too, for `ctrlrec evaluate distillation` to measure with. Raises
     DataError where the data set or the backbone cannot be read.
 
-    A long training is looked at on dev phrasings, unless `patience` is 0. Goes on with an unfinished one below `out`,
-    unless `fresh`; raises ConfigError where that is of other settings.
+    A long training is looked at on dev phrasings, unless `patience` is 0, and can be killed: the same call goes on with the
+    unfinished one below `out`, unless `fresh`; raises ConfigError where that is of other settings.
     """
     started = time.monotonic()
     dataset = load_dataset(data)
@@ -119,7 +119,7 @@ def run_training(
         "catalogue": dataset.catalogue.digest(),
         "tastes": hashlib.sha256(repr(tastes).encode()).hexdigest(),
     }
-    checkpoint = Checkpoint(out / FOLDER, settings, fresh=fresh)
+    checkpoint = Checkpoint(out / FOLDER, settings, fresh=fresh, kept=is_long(budget))
     trained = train(
         request,
         item,

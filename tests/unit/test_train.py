@@ -49,6 +49,16 @@ def test_every_loss_leaves_towers_and_a_curve(tmp_path: Path, loss: str) -> None
     assert json.loads((tmp_path / "training.json").read_bytes())["loss"] == loss
 
 
+def test_a_short_training_writes_nothing_before_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "EVERY", 0)
+    there: set[bool] = set()
+    run_training(
+        data(), backbone(), tmp_path, budget=Budget(steps=STEPS), seed=0, per_category=0,
+        watch=lambda *_: there.add(any(tmp_path.iterdir())),
+    )  # fmt: skip
+    assert there == {False}
+
+
 @pytest.fixture(scope="module")
 def looked_at() -> Iterator[None]:
     """Every training is a long one, and looked at after every second step."""
