@@ -40,6 +40,8 @@ WARM_UP = 180.0
 BURST, ITEMS, DISTINCT, BAD = 20_000, 200, 2_000, 100
 GROWTH = 0.05
 PATIENCE = 120.0
+READER_SILENT = 15.0
+"""Seconds without an outcome after which the reader connects anew: after many restarts of its broker it stays silent."""
 
 
 class Account:
@@ -48,20 +50,23 @@ class Account:
     def __init__(self, settings: Settings) -> None:
         self.seen: dict[int, bytes] = {}
         self.repeats = self.unlike = self.letters = 0
-        self._consumer = Consumer(
-            {
-                "bootstrap.servers": settings.kafka_bootstrap,
-                "group.id": "soak",
-                "enable.auto.commit": False,
-                "log_level": 0,
-            }
-        )
+        self._options = {
+            "bootstrap.servers": settings.kafka_bootstrap,
+            "group.id": "soak",
+            "enable.auto.commit": False,
+            "log_level": 0,
+        }
         self._rankings, topics = (
             settings.topic("rankings"),
             (settings.topic("rankings"), settings.topic("dead-letters")),
         )
-        places = [TopicPartition(topic, p, OFFSET_BEGINNING) for topic in topics for p in range(settings.partitions)]
-        self._consumer.assign(places)
+        self._next = {(topic, p): OFFSET_BEGINNING for topic in topics for p in range(settings.partitions)}
+        """The offset to go on from, by topic and partition."""
+        self._connect()
+
+    def _connect(self) -> None:
+        self._consumer, self._heard = Consumer(self._options), time.monotonic()
+        self._consumer.assign([TopicPartition(*place, offset) for place, offset in self._next.items()])
 
     def read(self, seconds: float) -> int:
         """Read for so long, or until there is no more; how many outcomes came."""
@@ -71,7 +76,13 @@ class Account:
                 if message.error():  # the broker is away
                     continue
                 found += 1
+                self._next[message.topic(), message.partition()] = message.offset() + 1
                 self._note(message)
+        if found:
+            self._heard = time.monotonic()
+        elif time.monotonic() - self._heard > READER_SILENT:
+            self._consumer.close()
+            self._connect()
         return found
 
     def _note(self, message: object) -> None:
