@@ -18,14 +18,14 @@ from ranker.training.readings import Readings
 from ranker.training.towers import Tower
 
 LONG_SECONDS, LONG_STEPS = 300.0, 10_000
-"""Shorter trainings end before they could overfit: they are not looked at."""
+"""Shorter trainings are over before they could overfit, and soon done again: neither looked at nor checkpointed."""
 EVERY = 100
 """Steps. A look takes about as long as one of them."""
 PATIENCE = 10
 
 
 def is_long(budget: Budget) -> bool:
-    """Whether a training with this budget is looked at."""
+    """Whether a training with this budget is looked at, and keeps checkpoints."""
     return budget.seconds > LONG_SECONDS if budget.seconds is not None else (budget.steps or 0) > LONG_STEPS
 
 

@@ -11,13 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from monitoring.health import CONDITIONS, Health, heartbeat
 from monitoring.metrics import Metrics
 from monitoring.server import MonitoringServer
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.unit.clock import Clock
 
 
 @pytest.fixture

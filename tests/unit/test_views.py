@@ -17,6 +17,7 @@ from streams.lateitems import LateItems
 from streams.views import FORGET_AT_ONCE, REPAIR_AFTER, Controls, withdrawal, withdrawn_at
 from streams.wire import encode
 from tests.smallbundle import DIMENSION, HashTower, SmallBundle
+from tests.unit.clock import Clock
 
 
 async def at_once(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -79,16 +80,9 @@ def test_the_newest_wins_whatever_comes_late(bundle: SmallBundle, controls: Cont
     assert in_force(controls, "u") == "u@4"
 
 
-class Clock:
-    now = 1e9
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1e9)
 
 
 @pytest.fixture
@@ -191,7 +185,7 @@ def test_a_redelivery_of_both_needs_no_repair(bundle: SmallBundle, timed: Contro
 @given(st.permutations(range(5)), st.lists(st.integers(0, 4), max_size=4), st.integers(0, 4))
 def test_the_newest_is_the_last_in_the_end(order: list[int], stale: list[int], withdraws: int) -> None:
     """Whatever is written late, also while it is mended."""
-    bundle, clock = SmallBundle(), Clock()
+    bundle, clock = SmallBundle(), Clock(1e9)
     view = Controls(RequestEmbedder(bundle), bundle.version, at_once, clock)
     made = [withdrawn("u", float(n)) if n == withdraws else control(bundle, "u", float(n)) for n in range(5)]
     topic = [made[n] for n in order]
