@@ -11,7 +11,7 @@ from ranker.errors import BadEvent
 from ranker.events import CandidateList, Degraded, Explanation, Ranking
 from ranker.fusion import FUSIONS, Method, control_ranks
 from ranker.ragged import MAX_ENTRIES, Order
-from ranker.run import KEPT, Asked, Flat, Steering, lay_out
+from ranker.run import Asked, Flat, Steering, lay_out, why_expired
 from ranker.vectors import Floats, ItemVectors
 
 TOGETHER = 32
@@ -167,19 +167,14 @@ def rankings(ready: Ready, fused: Fused) -> list[Ranking]:
 
 
 def _in_force(asked: Asked, model: Model) -> tuple[Steering | None, Degraded | None]:
-    """The control to apply, or None and why not. Expiry is by the list's own time, so that a replay agrees.
-
-    What expired longer ago than it need be kept is as good as none, whether or not it was forgotten.
-    """
+    """The control to apply, or None and why not. Expiry is by the list's own time, so that a replay agrees."""
     steering = asked.steering
-    expired = steering.expires_at if steering else None
-    if steering is None or (expired is not None and expired + KEPT <= asked.candidates.created_at):
+    if steering is None:
         return None, asked.degraded
-    if steering.bundle != model.bundle:
+    expired = why_expired(steering.expires_at, asked.candidates.created_at)
+    if steering.bundle != model.bundle and expired != "no_control":
         return None, "other_bundle"
-    if expired is not None and expired <= asked.candidates.created_at:
-        return None, "control_expired"
-    return steering, None
+    return (None, expired) if expired else (steering, None)
 
 
 def _weight(asked: Asked, steering: Steering | None, model: Model, instead: float | None) -> float:

@@ -18,6 +18,14 @@ KEPT = 86_400.0
 remembered: as long as Kafka by itself keeps the record of a withdrawal."""
 
 
+def why_expired(expires_at: float | None, at: float) -> Degraded | None:
+    """Why a control steers no list of the time `at`, in seconds: None if it does. What expired longer ago than it need be
+    kept is as good as none, whether or not it was forgotten."""
+    if expires_at is None or at < expires_at:
+        return None
+    return "control_expired" if at < expires_at + KEPT else "no_control"
+
+
 class Steering(NamedTuple):
     """A Control made ready once, to be used for many lists."""
 

@@ -15,8 +15,8 @@ import numpy as np
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from ranker.errors import BadEvent, BrokerError
-from ranker.events import CandidateList, ControlRequest, Explanation, Ranking
-from ranker.run import Flat
+from ranker.events import CandidateList, ControlRequest, Degraded, Explanation, Ranking
+from ranker.run import Flat, why_expired
 from streams.kafka import broker_errors, check_reachable, kafka_python_connection
 from streams.replay.log import Entry
 from streams.replay.variants import Answers, Ranked
@@ -95,18 +95,17 @@ class Fleet:
             consumer.seek(place, end)
         return consumer
 
-    def _to_send(self, asked: CandidateList, control: ControlRequest | None) -> tuple[CandidateList, str | None]:
+    def _to_send(self, asked: CandidateList, control: ControlRequest | None) -> tuple[CandidateList, Degraded | None]:
         """What to publish, and why nothing steers it although there is a request."""
         self._sent += 1
         name = f"{self._run}.{self._sent}"  # of the user too: nothing that the fleet knows of theirs is to steer
         fields: dict[str, Any] = {"event_id": name, "user_id": name, "top_k": None, "weight": self._weight}
-        why = None
         if self._weight is None:
             fields["weight"] = asked.weight
+        why = None
         if asked.request is None and control is not None:
-            if control.expires_at is not None and control.expires_at <= asked.created_at:
-                why = "control_expired"
-            else:
+            why = why_expired(control.expires_at, asked.created_at)
+            if why is None:
                 fields["request"], fields["context"] = control.text, control.context
                 if fields["weight"] is None:
                     fields["weight"] = control.weight
@@ -167,7 +166,7 @@ class Fleet:
         time.sleep(SETTLE)
 
 
-def _restored(ranking: Ranking, asked: CandidateList, control: ControlRequest | None, why: str | None) -> Ranking:
+def _restored(ranking: Ranking, asked: CandidateList, control: ControlRequest | None, why: Degraded | None) -> Ranking:
     """As it would be had the list come without the request."""
     fields: dict[str, Any] = {"event_id": asked.event_id, "user_id": asked.user_id}
     if ranking.request_id == ranking.event_id:
