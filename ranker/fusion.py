@@ -40,7 +40,7 @@ def control_ranks(by_score: Order, known: Flags | None, spans: Spans) -> Order:
 def fuse_ranks(
     _base: Doubles, _control: NDArray[np.float32], ranks: Order, weights: Sequence[float], spans: Spans
 ) -> Order:
-    """Weighted rank interpolation (CTRL-Rec, section 3): ascending (1 - w) · base rank + w · control rank.
+    """Weighted rank interpolation (docs/method.md, Scoring with a request): ascending (1 - w) · base rank + w · control rank.
 
     In whole numbers, w being a multiple of 1e-6, so that ties are ties. That ranks are positions in the flat arrays adds
     the same to every item of a list.

@@ -58,10 +58,12 @@ class _SlowBatch(_DefaultRecordBatchPy):  # type: ignore[misc]  # aiokafka tells
 
     def _maybe_uncompress(self) -> None:
         super()._maybe_uncompress()
-        self._buffer = _Buffer(self._buffer)
+        self._buffer = OddNames(self._buffer)
 
 
-class _Buffer(bytearray):
+class OddNames(bytearray):
+    """Bytes whose slices are text in whatever encoding."""
+
     def __getitem__(self, place: Any) -> Any:
         found = super().__getitem__(place)
         return _Name(found) if isinstance(place, slice) else found

@@ -36,6 +36,9 @@ def ssl_context(settings: Settings) -> ssl.SSLContext | None:
 
 def kafka_python_connection(settings: Settings) -> dict[str, Any]:
     """Arguments for kafka-python's producer, consumer and admin client."""
+    from streams.clientheadernames import accept_any_header_name
+
+    accept_any_header_name()
     return {**aiokafka_connection(settings), "bootstrap_timeout_ms": round(BOOTSTRAP_TIMEOUT * 1000)}
 
 

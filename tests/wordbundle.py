@@ -5,6 +5,7 @@ words. It has what monitoring needs and a test can break: references, and golden
 """
 
 import string
+from functools import cache
 from itertools import chain
 from pathlib import Path
 
@@ -24,8 +25,9 @@ from ranker.catalogue import Catalogue
 from ranker.data import load_dataset
 from ranker.rank import Model
 from ranker.towers import Tower
-from ranker.vectors import ItemVectors, quantize
+from ranker.vectors import Floats, ItemVectors, quantize
 from tests.unit.tiny_towers import data, reseal
+from tests.unit.tiny_towers import folder as tiny_folder
 
 DIMENSION, MAX_LENGTH = 64, 64
 EACH = 40
@@ -62,6 +64,22 @@ def word_bundle(folder: Path) -> Path:
         quantization={"request": "fp32", "item": "fp32"}, training={}, parity={},
     )  # fmt: skip
     return folder
+
+
+def word_cosines(text: str) -> Floats:
+    """(n,) float32 of the catalogue's items with a request, as the bundle has them."""
+    tower, items = _served()
+    return items @ tower.embed(text)  # (n, d) @ (d,) -> (n,)
+
+
+@cache
+def _served() -> tuple[Tower, Floats]:
+    folder = word_bundle(tiny_folder() / "words")
+    towers = [
+        Tower(folder / file, folder / layout.TOKENIZER, max_length=MAX_LENGTH)
+        for file in (layout.REQUEST_TOWER, layout.ITEM_TOWER)
+    ]
+    return towers[0], towers[1].embed_all(load_dataset(data()).catalogue.texts())
 
 
 def shuffle_items(folder: Path) -> None:

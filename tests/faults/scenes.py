@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP
 from typing import Any, Literal
@@ -19,7 +20,7 @@ from streams.supervise import WorkerProcess
 from streams.topics import ensure_topics
 from tests.live import ITEMS, candidates, request
 from tests.unit.slow_towers import SLOW
-from tests.wordbundle import MUTE, usual_requests
+from tests.wordbundle import MUTE, usual_requests, word_cosines
 
 READERS, RATE = 150, 6.0
 """Readers, each with a request and a list, and how many of them a second."""
@@ -40,8 +41,8 @@ class Fault:
     weight: float = 0.8
     bundle: Literal["words", "shuffled", "slow"] = "words"
     ask: Callable[[random.Random], str] | None = None
-    lists: Callable[[random.Random], dict[str, Any]] = lambda _: {}
-    """What is other than usual in a candidate list."""
+    lists: Callable[[random.Random, str], dict[str, Any]] = lambda *_: {}
+    """What is other than usual in a candidate list, by what its reader has asked for."""
     readers: int = READERS
     rate: float = RATE
     broken: int = 0
@@ -89,22 +90,37 @@ def causes() -> list[Fault]:
     return [
         Fault("paused worker", "Stalled", harm=_pause),
         Fault("killed worker", "Down", harm=_kill),
-        Fault(
-            "weight of 0", "BaseDominance", weight=0.0, readers=330, rate=12.0, promises=frozenset({"AdherenceBurn"})
-        ),
         Fault("gibberish", "OodShift", ask=_gibberish),
         Fault("shuffled vectors", "CanaryFailed", bundle="shuffled"),
         Fault("broken events", "DeadLetters", broken=30),
     ]
 
 
+def followed() -> list[Fault]:
+    """Requests are understood, and rankings do not follow them."""
+    burns = frozenset({"AdherenceBurn"})
+    return [
+        Fault(
+            "weight of 0", "BaseDominance", weight=0.0, readers=330, rate=12.0, promises=burns
+        ),
+        Fault(
+            "weight of 0 on a platform of one mind with its readers", "NoLift", weight=0.0, readers=700, rate=16.0,
+            lists=_agreed, promises=burns,
+        ),
+        Fault(
+            "little weight for unusual requests", "OverfitGap", ask=_now_and_then_gibberish, lists=_distrusted,
+            readers=1000, rate=20.0, promises=burns,
+        ),
+    ]  # fmt: skip
+
+
 def inputs() -> list[Fault]:
     """What readers and the platform send, or the tower has no answer to."""
-    text = usual_requests()[0].text
+    text = _usual()[0]
     one = {"item_ids": ITEMS[:1], "base_scores": [1.0]}
     return [
         Fault("late publisher", "FreshnessBurn", lists=_old, promises=frozenset({"LatencyBurn"})),
-        Fault("one item a list", "NoInventory", lists=lambda _: one, readers=400, rate=12.0),
+        Fault("one item a list", "NoInventory", lists=lambda *_: one, readers=400, rate=12.0),
         Fault("the same request again and again", "EmbeddingDrift", ask=lambda _: text, readers=400, rate=12.0),
         Fault(
             "more requests than the tower can take",
@@ -121,11 +137,30 @@ def inputs() -> list[Fault]:
     ]
 
 
-def _old(_: random.Random) -> dict[str, Any]:
+def _now_and_then_gibberish(rng: random.Random) -> str:
+    return _gibberish(rng) if rng.random() < 0.07 else rng.choice(_usual())
+
+
+def _distrusted(_: random.Random, asked: str) -> dict[str, Any]:
+    return {} if asked in _usual() else {"weight": 0.0}
+
+
+def _agreed(rng: random.Random, asked: str) -> dict[str, Any]:
+    """Scores that order the items much as the request does."""
+    order = word_cosines(asked)
+    return {"base_scores": [cosine + rng.gauss(0, order.std()) for cosine in order.tolist()]}
+
+
+@cache
+def _usual() -> list[str]:
+    return [each.text for each in usual_requests()]
+
+
+def _old(*_: Any) -> dict[str, Any]:
     return {"created_at": time.time() - 6}
 
 
-def _mute(rng: random.Random) -> dict[str, Any]:
+def _mute(rng: random.Random, _: str) -> dict[str, Any]:
     return {"request": MUTE} if rng.random() < 0.2 else {}
 
 
@@ -153,20 +188,20 @@ class Scene(threading.Thread):
 
     def run(self) -> None:
         rng = random.Random(self.fault.name)
-        usual = [each.text for each in usual_requests()]
+        asked: list[str] = []
         self.began = time.time()
         for number in range(self.fault.readers):
             if self._stopped.wait(1 / self.fault.rate):
                 return
             reader = f"reader {number}"
-            text = self.fault.ask(rng) if self.fault.ask else rng.choice(usual)
+            asked.append(self.fault.ask(rng) if self.fault.ask else rng.choice(_usual()))
             scores = rng.sample(range(1000), len(ITEMS))
-            self._send("requests", reader, request(reader, text))
+            self._send("requests", reader, request(reader, asked[-1]))
             if number < self.fault.broken:
                 self._producer.send(self._settings.topic("requests"), b"{", key=reader.encode())
             if number >= AHEAD:
                 earlier = f"reader {number - AHEAD}"
-                event = {"base_scores": list(map(float, scores))} | self.fault.lists(rng)
+                event = {"base_scores": list(map(float, scores))} | self.fault.lists(rng, asked[number - AHEAD])
                 self._send("candidates", earlier, candidates(earlier, **event))
             if number == WELL and self.fault.harm:
                 self.began = time.time()

@@ -3,8 +3,7 @@
 Every fault has a worker and a job of its own, so all of them happen at once, and each job shows that the others' alerts
 stay silent. The rules are the ones that are shipped, with every window and wait a twentieth as long. Where many workers
 share a test's few cores, what must take 250 ms may take ten times as long; faults that make a worker slow have a scene
-of two workers, and the limits that are shipped. NoLift and OverfitGap want hundreds of samples of a bundle that is bad
-in one way only: they have none here but their cases for promtool (tests/unit/alert_cases.py).
+of two workers, and the limits that are shipped.
 """
 
 import re
@@ -21,7 +20,7 @@ from monitoring.alerts import failures, objectives
 from monitoring.alerts.rules import Links, to_yaml
 from streams.broker import EmbeddedBroker
 from streams.settings import Settings
-from tests.faults.scenes import Fault, Scene, causes, inputs, slowness
+from tests.faults.scenes import Fault, Scene, causes, followed, inputs, slowness
 from tests.live import live_settings
 from tests.prometheus import SHORTER, Prometheus, needs_prometheus, shorter_rules
 from tests.proxy import Proxy
@@ -74,7 +73,7 @@ def scenes(embedded: str, slow_link: Proxy, tmp_path: Path) -> Iterator[Make]:
             scene.close()
 
 
-@pytest.mark.parametrize(("faults", "limit"), [(causes, "2.5"), (inputs, "2.5"), (slowness, "0.25")])
+@pytest.mark.parametrize(("faults", "limit"), [(causes, "2.5"), (followed, "2.5"), (inputs, "2.5"), (slowness, "0.25")])
 def test_a_fault_fires_its_alert_and_no_other(
     scenes: Make, faults: Callable[[], list[Fault]], limit: str, tmp_path: Path
 ) -> None:

@@ -6,7 +6,9 @@ import pytest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c
+from kafka.errors import CorruptRecordError
 
+from streams.clientheadernames import TolerantBatch
 from streams.headernames import TolerantRecords
 
 NAMES = ["fine", "ünï", "", "NOT UTF-8", "last"]
@@ -55,3 +57,18 @@ def test_an_odd_name_is_spelled_out_and_nothing_behind_it_is_lost() -> None:
     expected = read(MemoryRecords(whole + behind))
     expected[3][4][0] = (r"NOT \xff\xfe\x80-8", b"1")
     assert read(TolerantRecords(spoiled(whole) + behind)) == expected
+
+
+@pytest.mark.parametrize("compression", [NONE, GZIP])
+def test_kafka_python_reads_what_aiokafka_reads(compression: int) -> None:
+    whole = fetched(NAMES, compression, 7)
+    batches = [whole] if compression else [whole, spoiled(whole)]
+    for each in batches:
+        mine = [(record.offset, record.key, record.value, list(record.headers)) for record in TolerantBatch(each)]
+        assert mine == [(offset, *rest) for offset, _, *rest in read(TolerantRecords(each))]
+
+
+def test_a_damaged_batch_is_damaged_still() -> None:
+    whole = spoiled(fetched(NAMES, NONE, 0))
+    with pytest.raises(CorruptRecordError):
+        list(TolerantBatch(whole.replace(b"v" * 4, b"v" * 3)))
