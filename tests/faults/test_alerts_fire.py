@@ -30,7 +30,7 @@ from tests.wordbundle import shuffle_items, word_bundle
 
 pytestmark = [pytest.mark.faults, needs_prometheus]
 
-PATIENCE = 150.0
+PATIENCE = 200.0
 LINGER = 3.0
 """Seconds that an alert fires before the matrix is drawn, so that others have the time to fire, too."""
 Make = Callable[[list[Fault]], list[Scene]]
@@ -110,13 +110,17 @@ def _open(scene: Scene) -> bool:
 
 
 def _look(prometheus: Prometheus, scenes: list[Scene]) -> None:
-    """Note which alerts fire, of scenes that are still open: a worker that has been paused for long is down, too."""
+    """Note which alerts fire, of scenes that are still open: a worker that has been paused for long is down, too. The
+    others are still, so that they starve nobody."""
     firing = {(one["labels"].get("job", ""), one["labels"]["alertname"])
               for one in prometheus.ask("alerts")["alerts"] if one["state"] == "firing"}  # fmt: skip
     for scene in filter(_open, scenes):
         for job, alert in firing:
             if job == scene.fault.job:
                 scene.fault.fired.setdefault(alert, max(0.0, time.time() - scene.began))
+    for scene in scenes:
+        if not _open(scene):
+            scene.be_still()
 
 
 def _matrix(faults: list[Fault]) -> Table:
