@@ -16,6 +16,8 @@ def accept_any_header_name() -> None:
 class TolerantBatch(DefaultRecordBatch):  # type: ignore[misc]  # kafka-python tells no types
     """A batch that spells out a name's odd bytes (`\\xff`), as workers do."""
 
+    _buffer: Any
+
     def _read_msg(self, *arguments: Any) -> Any:
         try:
             return super()._read_msg(*arguments)
