@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from itertools import count, pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -102,7 +102,10 @@ class Outputs:
 
 
 class Live:
-    """A worker, a producer of whatever bytes a test likes, and what came of them."""
+    """A worker, a producer of whatever bytes a test likes, and what came of them.
+
+    As a context it has the worker serve; without, whoever makes it starts workers, and closes it.
+    """
 
     def __init__(self, settings: Settings, folder: Path) -> None:
         ensure_topics(settings)
@@ -173,6 +176,19 @@ class Live:
         self.worker = self.another()
         self.worker.start()
         self.worker.wait_ready(TIMEOUT)
+
+    def __enter__(self) -> Self:
+        try:
+            self.worker.start()
+            self.worker.wait_ready(TIMEOUT)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.worker.stop()
+        self.close()
 
     def close(self) -> None:
         self.producer.close(timeout=5)

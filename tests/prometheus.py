@@ -11,7 +11,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -27,7 +27,7 @@ needs_prometheus = pytest.mark.skipif(
 
 
 class Prometheus:
-    """One that listens on a free port of loopback and scrapes every second, from `start` to `stop`."""
+    """One that listens on a free port of loopback and scrapes every second, as long as the context lasts."""
 
     def __init__(self, folder: Path, workers: Mapping[str, Sequence[str]], rules: Sequence[Path]) -> None:
         """`workers` are the monitoring addresses of workers, by the job that they belong to."""
@@ -43,7 +43,20 @@ class Prometheus:
         self.config = folder / "prometheus.json"
         self.config.write_text(json.dumps(config))
 
-    def start(self) -> None:
+    def __enter__(self) -> Self:
+        self._start()
+        try:
+            self._wait_ready()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.wait(30)
+
+    def _start(self) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             address = f"127.0.0.1:{probe.getsockname()[1]}"
@@ -57,11 +70,7 @@ class Prometheus:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
             )  # fmt: skip
 
-    def stop(self) -> None:
-        self._process.terminate()
-        self._process.wait(30)
-
-    def wait_ready(self, timeout: float = 60) -> None:
+    def _wait_ready(self, timeout: float = 60) -> None:
         deadline = time.monotonic() + timeout
         while True:
             try:

@@ -79,10 +79,7 @@ def test_a_fault_fires_its_alert_and_no_other(
 ) -> None:
     played = scenes(faults())
     workers = {scene.fault.job: [scene.worker.monitoring] for scene in played}
-    prometheus = Prometheus(tmp_path, workers, [shorter_rules(tmp_path, limit)])
-    prometheus.start()
-    try:
-        prometheus.wait_ready()
+    with Prometheus(tmp_path, workers, [shorter_rules(tmp_path, limit)]) as prometheus:
         deadline = time.monotonic() + PATIENCE
         while prometheus.values("sum(up)") != [float(len(played))] and time.monotonic() < deadline:
             time.sleep(0.5)
@@ -95,8 +92,6 @@ def test_a_fault_fires_its_alert_and_no_other(
         held = {
             scene.fault.job: prometheus.ask("query", query=f'ALERTS{{job="{scene.fault.job}"}}') for scene in played
         }
-    finally:
-        prometheus.stop()
     Console(width=150).print(_matrix([scene.fault for scene in played]))
     for fault in (scene.fault for scene in played):
         assert fault.alert in fault.fired, (fault.name, fault.fired, held[fault.job])

@@ -17,11 +17,5 @@ def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     from tests.unit.tiny_towers import bundle_folder
 
     settings = live_settings(request.getfixturevalue(request.param), bundle_folder())
-    live = Live(settings, tmp_path_factory.mktemp("live"))
-    try:
-        live.worker.start()
-        live.worker.wait_ready()
+    with Live(settings, tmp_path_factory.mktemp("live")) as live:
         yield live
-    finally:
-        live.worker.stop()
-        live.close()

@@ -29,23 +29,15 @@ def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     """A worker whose bundle understands words, so that there is something to win, and golden requests that run soon."""
     folder = tmp_path_factory.mktemp("words")
     bundle = word_bundle(folder / "bundle")
-    live = Live(live_settings(request.getfixturevalue(request.param), bundle, canary_interval=2.0), folder)
-    try:
-        live.worker.start()
-        live.worker.wait_ready()
+    with Live(live_settings(request.getfixturevalue(request.param), bundle, canary_interval=2.0), folder) as live:
         yield live
-    finally:
-        live.worker.stop()
-        live.close()
 
 
 @pytest.fixture(scope="module")
 def prometheus(live: Live, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """It has seen the worker before and after some traffic, and the rules have been evaluated since."""
-    server = Prometheus(tmp_path_factory.mktemp("prometheus"), {"ctrlrec": [live.worker.monitoring]}, RULES)
-    server.start()
-    try:
-        server.wait_ready()
+    targets = {"ctrlrec": [live.worker.monitoring]}
+    with Prometheus(tmp_path_factory.mktemp("prometheus"), targets, RULES) as server:
         until(lambda: server.values('up{job="ctrlrec"}') == [1])
         ranked = live.worker.metrics()['feedranker_rankings_total{outcome="controlled"}']
         for _ in range(3):
@@ -56,8 +48,6 @@ def prometheus(live: Live, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         # What is counted every few seconds, and what rules make of it.
         until(lambda: all(server.values(f"count({{__name__={json.dumps(name)}}})") for name in RECORDED))
         yield server
-    finally:
-        server.stop()
 
 
 def _traffic(live: Live) -> None:

@@ -29,12 +29,8 @@ SMALL, LARGE = 1024, 900_000
 @pytest.fixture
 def mendable(bootstrap: str, tmp_path: Path) -> Iterator[Live]:
     """A worker of its own that takes next to nothing."""
-    live = Live(live_settings(bootstrap, bundle_folder(), max_event_bytes=SMALL), tmp_path)
-    live.worker.start()
-    live.worker.wait_ready()
-    yield live
-    live.worker.stop()
-    live.close()
+    with Live(live_settings(bootstrap, bundle_folder(), max_event_bytes=SMALL), tmp_path) as live:
+        yield live
 
 
 def mend(live: Live) -> None:

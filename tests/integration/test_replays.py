@@ -38,10 +38,7 @@ def recorded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
     folder = tmp_path_factory.mktemp("replays")
     settings = live_settings(request.getfixturevalue(request.param), bundle_folder())
-    live = Live(settings, folder)
-    try:
-        live.worker.start()
-        live.worker.wait_ready()
+    with Live(settings, folder) as live:
         live.publish("items", {"item_id": "novel", "text": "novel: drama"})
         assert live.outputs.until(lambda: any(record.key == b"novel" for record in live.outputs.vectors))
         live.restart()  # it reads all vectors before it is ready
@@ -51,9 +48,6 @@ def recorded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         archive = folder / "archive"
         Recorder(settings, archive, ["items", "requests", "candidates", "rankings"]).run(once=True)
         yield Recorded(live, archive, calm, racing)
-    finally:
-        live.worker.stop()
-        live.close()
 
 
 def calm_round(live: "Live", rng: random.Random, number: int) -> list[str]:

@@ -68,10 +68,7 @@ def test_everything_works_over_tls_with_a_login(guarded: Guarded, tmp_path: Path
     check_reachable(settings)
     made = command(settings, ["topics"])
     assert (made.returncode, "created" in made.stdout) == (0, True), made.stderr
-    live = Live(settings, tmp_path)
-    live.worker.start()
-    try:
-        live.worker.wait_ready()
+    with Live(settings, tmp_path) as live:
         with Client(settings) as client:
             wish = client.set_request("u", "no horror please", weight=1.0)
             ranking, _ = live.rank_until(lambda ranking: ranking.request_id == wish, "u")
@@ -86,9 +83,6 @@ def test_everything_works_over_tls_with_a_login(guarded: Guarded, tmp_path: Path
         assert live.worker.stop() == 0
         seen = live.worker.log.read_text() + "".join(each.stdout + each.stderr for each in (made, listed, sent))
         assert CANARY not in seen
-    finally:
-        live.worker.stop()
-        live.close()
 
 
 def refusals(settings: Settings, says: str, commands: tuple[list[str], ...] = COMMANDS[:1]) -> None:

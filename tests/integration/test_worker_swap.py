@@ -17,7 +17,7 @@ from ranker.rank import rank
 from ranker.run import Steering
 from ranker.store import Store
 from streams.wire import decode_ranking, encode
-from tests.live import ITEMS, SCORES, TIMEOUT, Live, candidates, live_settings, new_id, request
+from tests.live import ITEMS, SCORES, Live, candidates, live_settings, new_id, request
 from tests.oracle import Account
 from tests.unit.tiny_towers import bundle_folder, damaged, other_bundle_folder, reseal
 
@@ -98,14 +98,8 @@ class Swapping:
 def swapping(bootstrap: str, tmp_path: Path) -> Iterator[Swapping]:
     store = Store(tmp_path / "store")
     store.activate(store.add(bundle_folder()))
-    live = Live(live_settings(bootstrap, store.folder), tmp_path)
-    try:
-        live.worker.start()
-        live.worker.wait_ready(TIMEOUT)
+    with Live(live_settings(bootstrap, store.folder), tmp_path) as live:
         yield Swapping(live)
-    finally:
-        live.worker.kill()
-        live.close()
 
 
 def test_lists_flow_while_bundles_come_and_go(swapping: Swapping, tmp_path: Path) -> None:

@@ -55,18 +55,13 @@ def main() -> None:
             for worker in workers:
                 worker.wait_ready(120)
             targets = {"ctrlrec": [worker.monitoring for worker in workers]}
-            prometheus = Prometheus(folder, targets, [shorter_rules(folder)])
-            prometheus.start()
-            try:
-                prometheus.wait_ready()
+            with Prometheus(folder, targets, [shorter_rules(folder)]) as prometheus:
                 time.sleep(3)
                 began = time.time()
                 _traffic(settings, workers[0], options.minutes * 60)
                 hung = PAUSED_FROM * options.minutes
                 span = Span(hung, hung + PAUSED_FOR / 60, f"a worker hangs for {PAUSED_FOR:g} s")
                 draw_all(prometheus, began, time.time(), options.into, span)
-            finally:
-                prometheus.stop()
         finally:
             for worker in workers:
                 worker.kill()

@@ -25,7 +25,7 @@ from streams.transport import Run
 from streams.views import Controls
 from streams.wire import decode_ranking, encode
 from tests.smallbundle import SmallBundle
-from tests.unit.test_views import control, record
+from tests.unit.records import control, record
 
 A, B = "aaaaaaaaaaaa", "bbbbbbbbbbbb"
 ITEMS = [f"i{number}" for number in range(20)]

@@ -13,11 +13,6 @@ from ranker.vectors import Floats, quantize, quantize_request
 from tests.smallbundle import DIMENSION, HashTower, SmallBundle
 
 
-@pytest.fixture
-def bundle() -> SmallBundle:
-    return SmallBundle()
-
-
 def request(text: str | None, **more: object) -> ControlRequest:
     return ControlRequest(event_id="e", user_id="u", op="set", created_at=5.0, text=text, **more)  # type: ignore[arg-type]
 

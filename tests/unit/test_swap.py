@@ -18,8 +18,8 @@ from streams.swap import open_bundle
 from streams.transport import Run
 from streams.wire import decode_ranking, encode
 from tests.smallbundle import HashTower, SmallBundle
+from tests.unit.records import NoVector, record, withdrawn
 from tests.unit.swap_scene import ITEMS, A, B, Scene, a_list, expected, play, until
-from tests.unit.test_views import NoVector, record, withdrawn
 
 
 @pytest.fixture

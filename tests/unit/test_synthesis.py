@@ -19,19 +19,16 @@ from ranker.data import load_dataset
 from ranker.errors import ConfigError, DataError
 from ranker.judges import RuleJudge
 from ranker.requests import CATEGORIES, Grammar
-from ranker.requests.spec import Words
-from ranker.requests.vocabulary import catalogue_words, read_words
-from ranker.requests.written import read_requests, write_requests
+from ranker.requests.written import read_requests
 from ranker.synthesis import plan as planning
 from ranker.synthesis.card import Card
-from ranker.synthesis.draw import Draws
-from ranker.synthesis.plan import Manifest, Plan, phrasing_of
+from ranker.synthesis.plan import Manifest
 from ranker.taste import Taste
 from tests.chatserver import ChatServer, score_of
 from tests.unit.small_data import small_dataset
 
 DATASET = small_dataset()
-PLAN = Plan(judge="rule", seed=3, triples=400, catalogue=DATASET.catalogue.digest())
+
 COMMAND = """
 import sys
 from ranker.synthesis import plan
@@ -55,64 +52,6 @@ def data(tmp_path: Path) -> Path:
     lines += [f"{ratings.user_ids[u]},{DATASET.catalogue.items[i].item_id},{r},{t}" for u, i, r, t in rows]
     (place / "interactions.csv").write_text("\n".join(lines))
     return place
-
-
-def draws(plan: Plan = PLAN) -> Draws:
-    return Draws(plan, DATASET, Grammar(DATASET.catalogue), RuleJudge(DATASET.catalogue))
-
-
-def test_positives_and_hard_negatives_are_balanced_request_by_request() -> None:
-    judge = RuleJudge(DATASET.catalogue)
-    drawn = draws().group(0)
-    assert sum(len(one.why) for one in drawn) >= PLAN.group
-    assert {one.question.request.category for one in drawn} == set(CATEGORIES)
-    for one in drawn:
-        why = np.array(one.why)
-        (scores,) = judge.judge([one.question])
-        assert len(set(one.question.rows.tolist())) == len(why)
-        assert 0 < (why == "positive").sum() == (why == "hard negative").sum() <= PLAN.positives
-        assert (scores[why == "positive"] >= 0.5).all()
-        assert (scores[why == "hard negative"] < 0.5).all()
-
-
-def test_hard_negatives_are_near_what_the_request_talks_about() -> None:
-    """By the judge's own fits of what is spoken of, wanted or refused: much nearer than items at random."""
-    judge = RuleJudge(DATASET.catalogue)
-    near, anywhere = [], []
-    for one in [one for group in range(3) for one in draws().group(group)]:
-        spec, taste = one.question.request.spec, one.question.taste
-        if one.question.request.category not in ("exclusion", "topic_without", "topic_era", "blend"):
-            continue
-        spoken_of = np.max([judge.fit(fact, taste) for fact in (*spec.wanted, *spec.refused)], axis=0)
-        rows, why = one.question.rows, np.array(one.why)
-        other = judge.scores(spec, taste) < 0.5
-        near.append(spoken_of[rows[why == "hard negative"]].mean())
-        anywhere.append(spoken_of[other].mean())
-        if one.question.request.category == "exclusion" and not one.question.request.spec.about_user:
-            assert (spoken_of[rows[why == "hard negative"]] >= 0.5).all()
-    assert np.mean(near) > np.mean(anywhere) + 0.15
-
-
-def test_a_group_depends_on_its_number_and_the_seed_alone() -> None:
-    def told(plan: Plan, group: int) -> list[tuple[str, str, list[int]]]:
-        return [
-            (one.user_id, one.question.request.text, one.question.rows.tolist()) for one in draws(plan).group(group)
-        ]
-
-    assert told(PLAN, 1) == told(PLAN, 1)
-    assert told(PLAN, 1) != told(PLAN, 0)
-    assert told(PLAN, 0) != told(msgspec.structs.replace(PLAN, seed=4), 0)
-
-
-def test_splits_go_by_the_id_and_keep_their_shares() -> None:
-    names = [str(number) for number in range(5000)]
-    for kind, share in (("item", 0.2), ("user", 0.1)):
-        held = [PLAN.side(kind, name) == "heldout" for name in names]  # type: ignore[arg-type]
-        assert np.mean(held) == pytest.approx(share, abs=0.02)
-    assert [PLAN.side("item", name) for name in names] != [PLAN.side("user", name) for name in names]
-    written = [phrasing_of(name) for name in names]
-    assert written.count("dev") / 5000 == pytest.approx(0.1, abs=0.02)
-    assert written.count("train") / 5000 == pytest.approx(0.8, abs=0.02)
 
 
 def run(data: Path, out: Path, *options: str, triples: int = 1500) -> None:
@@ -254,39 +193,3 @@ def test_what_a_model_writes_can_be_judged_by_any(data: Path, tmp_path: Path, mo
     asked = set(pq.read_table(sorted((tmp_path / "out").glob("*.parquet")))["request"].to_pylist())
     share = np.mean([text in {request.text for request in written} for text in asked])
     assert 0.2 < share < 0.8
-
-
-def test_requests_come_back_as_they_were_written(tmp_path: Path) -> None:
-    grammar, random = Grammar(DATASET.catalogue, ["pirates", "chess"]), Random(5)
-    requests = [grammar.draw(category, "train", random) for category in CATEGORIES for _ in range(20)]
-    distinct = list({request.text: request for request in requests}.values())
-    assert any(isinstance(fact, Words) for request in distinct for fact in request.spec.wanted)
-    assert write_requests(tmp_path / "r.jsonl", requests) == len(distinct)
-    assert read_requests(tmp_path / "r.jsonl") == distinct
-    for wrong in (
-        '{"category": "none", "text": "x"}',
-        '{"category": "topic", "text": "x", "wanted": [{"Colour": {}}]}',
-    ):
-        (tmp_path / "bad.jsonl").write_text(wrong)
-        with pytest.raises(DataError, match=r"bad\.jsonl: line 1"):
-            read_requests(tmp_path / "bad.jsonl")
-    (tmp_path / "bad.jsonl").write_text("")
-    with pytest.raises(DataError, match="holds no requests"):
-        read_requests(tmp_path / "bad.jsonl")
-
-
-def test_the_open_vocabulary_is_the_catalogues_own_words_or_a_file(tmp_path: Path) -> None:
-    from ranker.catalogue import Catalogue, Item
-
-    titles = ("The Pirates of the Xyzzyq", "With Chess", "Pirates again")
-    words = catalogue_words(Catalogue(tuple(Item(str(row), title) for row, title in enumerate(titles))))
-    assert words == ["chess", "pirates"]
-    path = tmp_path / "words.txt"
-    path.write_text("old  maps\n\nchess\nold maps\n")
-    assert read_words(path) == ["old maps", "chess"]
-    path.write_text("one\n")
-    with pytest.raises(DataError, match="at least two"):
-        read_words(path)
-    path.write_text("a {x}\nb\n")
-    with pytest.raises(DataError, match="brace"):
-        read_words(path)

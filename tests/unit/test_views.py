@@ -1,65 +1,26 @@
+"""What a worker knows of the controls of its users, and which records no view can use."""
+
 import asyncio
-from collections.abc import Callable
-from types import SimpleNamespace
-from typing import Any
 
 import msgspec
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ranker.embed import RequestEmbedder
-from ranker.events import ControlRequest, ItemUpsert
+from ranker.events import ItemUpsert
 from ranker.run import KEPT
-from ranker.vectors import Floats
 from streams.lateitems import LateItems
 from streams.views import FORGET_AT_ONCE, REPAIR_AFTER, Controls, withdrawal, withdrawn_at
 from streams.wire import encode
-from tests.smallbundle import DIMENSION, HashTower, SmallBundle
+from tests.smallbundle import DIMENSION, SmallBundle
 from tests.unit.clock import Clock
-
-
-async def at_once(function: Callable[..., Any], *arguments: Any) -> Any:
-    return function(*arguments)
-
-
-def record(key: bytes | None, value: bytes | None, headers: Any = (), partition: int = 0) -> Any:
-    return SimpleNamespace(
-        topic="t",
-        partition=partition,
-        offset=1,
-        timestamp=5000,
-        timestamp_type=0,
-        key=key,
-        value=value,
-        headers=headers,
-    )
-
-
-def control(bundle: SmallBundle, user: str, created_at: float, text: str = "x", **more: Any) -> Any:
-    asked = ControlRequest(
-        event_id=f"{user}@{created_at}", user_id=user, op="set", text=text, created_at=created_at, **more
-    )
-    return record(user.encode(), encode(RequestEmbedder(bundle).control(asked)))
-
-
-def withdrawn(user: str, created_at: float) -> Any:
-    return record(user.encode(), None, withdrawal(created_at))
-
-
-@pytest.fixture
-def bundle() -> SmallBundle:
-    return SmallBundle()
+from tests.unit.records import NoVector, apply, at_once, control, record, withdrawn
 
 
 @pytest.fixture
 def controls(bundle: SmallBundle) -> Controls:
     return Controls(RequestEmbedder(bundle), bundle.version, at_once)
-
-
-def apply(view: Controls | LateItems, *records: Any) -> None:
-    asyncio.run(view.apply(list(records)))
 
 
 def in_force(controls: Controls, user: str) -> str | None:
@@ -228,13 +189,6 @@ def test_another_bundles_controls_are_embedded_again(bundle: SmallBundle, contro
     assert second.values.tobytes() == first.values.tobytes()
 
 
-class NoVector(HashTower):
-    """Has no vector for anything."""
-
-    def embed(self, text: str) -> Floats:
-        return np.zeros(DIMENSION, np.float32)
-
-
 def test_what_cannot_be_used_is_passed_over(bundle: SmallBundle, caplog: pytest.LogCaptureFixture) -> None:
     broken = SmallBundle()
     broken.request_tower = broken.item_tower = NoVector()
@@ -268,26 +222,3 @@ def test_records_that_another_version_wrote_are_passed_over(bundle: SmallBundle,
     assert items.rows(["new"]).tolist() == [-1]
     apply(late, record(b"new", encode(made)))
     assert items.rows(["new"]).tolist() != [-1]
-
-
-def test_that_an_item_was_deleted_is_forgotten(bundle: SmallBundle, clock: Clock) -> None:
-    late = LateItems(bundle.items, RequestEmbedder(bundle), bundle.version, at_once, clock)
-    vector = RequestEmbedder(bundle).item_vector(ItemUpsert(item_id="new", text="text"))
-    new = record(b"new", encode(vector))
-    apply(late, new, record(b"i0", None), record(b"new", None), record(b"gone", None), new)
-    assert len(late) == 3
-    other = SmallBundle(version="other")
-    late.prepare(other.items, RequestEmbedder(other), other.version)
-    clock.now += KEPT
-    late.forget()
-    assert len(late) == 1
-    asyncio.run(late.catch_up())
-
-
-def test_late_items_come_and_go(bundle: SmallBundle) -> None:
-    late = LateItems(bundle.items, RequestEmbedder(bundle), bundle.version, at_once)
-    vector = RequestEmbedder(bundle).item_vector(ItemUpsert(item_id="new", text="text"))
-    apply(late, record(b"new", encode(vector)))
-    assert len(bundle.items) == 51
-    apply(late, record(b"new", None), record(b"i0", None), record(b"unheard of", None))
-    assert len(bundle.items) == 49
