@@ -76,6 +76,11 @@ RECORDING = [
     ),
 ]
 
+_DOMINATED = (
+    f"job:feedranker_conflicts_dominated:ratio_rate1h > {t.DOMINANCE_SHARE}\n"
+    f"and job:feedranker_conflicts:increase1h > {t.DOMINANCE_SAMPLES}"
+)
+
 ADHERENCE = Group(
     "ctrlrec-adherence-failures",
     [
@@ -84,7 +89,7 @@ ADHERENCE = Group(
             "job:feedranker_adherence_gain:mean1h\n"
             f"+ {t.NO_LIFT_ERRORS} * job:feedranker_adherence_gain:stderr1h < {t.NO_LIFT_GAIN}\n"
             f"and job:feedranker_adherence_gain:increase1h > {t.NO_LIFT_SAMPLES}\n"
-            f"unless on (job) job:feedranker_conflicts_dominated:ratio_rate1h > {t.DOMINANCE_SHARE}",
+            f"unless on (job) ({_DOMINATED})",
             "{{ $labels.job }}: requests change next to nothing",
             "Over the last hour the mean gain in alignment is at most {{ $value | humanizePercentage }} of what each list "
             f"had to give, by {t.NO_LIFT_ERRORS} standard errors; it should be well above {t.NO_LIFT_GAIN:.0%}.",
@@ -92,8 +97,7 @@ ADHERENCE = Group(
         ),
         Alert(
             "BaseDominance", "ticket",
-            f"job:feedranker_conflicts_dominated:ratio_rate1h > {t.DOMINANCE_SHARE}\n"
-            f"and job:feedranker_conflicts:increase1h > {t.DOMINANCE_SAMPLES}",
+            _DOMINATED,
             "{{ $labels.job }}: the platform's order wins over the readers' requests",
             "Where the two disagree, {{ $value | humanizePercentage }} of the sampled rankings of the last hour stayed "
             "almost as the platform had them.",

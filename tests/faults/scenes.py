@@ -106,7 +106,7 @@ def followed() -> list[Fault]:
     one = {"item_ids": ITEMS[:1], "base_scores": [1.0]}
     return [
         Fault("weight of 0", "BaseDominance", weight=0.0, rate=12.0, promises=burns),
-        Fault("weight of 0 where all agree", "NoLift", weight=0.0, rate=16.0, lists=_agreed, promises=burns),
+        Fault("weight of 0 where all agree", "NoLift", weight=0.0, rate=24.0, lists=_agreed, promises=burns),
         Fault(
             "little weight for odd requests", "OverfitGap", rate=30.0, ask=_now_and_then_gibberish, lists=_distrusted,
             promises=burns,
@@ -136,7 +136,7 @@ def _distrusted(_: random.Random, asked: str) -> dict[str, Any]:
 def _agreed(rng: random.Random, asked: str) -> dict[str, Any]:
     """Scores that order the items much as the request does."""
     order = word_cosines(asked)
-    return {"base_scores": [cosine + rng.gauss(0, float(order.std())) for cosine in order.tolist()]}
+    return {"base_scores": [cosine + rng.gauss(0, float(order.std()) / 2) for cosine in order.tolist()]}
 
 
 @cache

@@ -171,6 +171,11 @@ FAILURES = [
     Case("little lift, too few samples", UP | gains(300, 0.02)),
     Case("lift not surely too small", UP | gains(600, 0.045)),
     Case("no lift, since the platform wins", UP | gains(600, 0.02) | conflicts(300, 0.4), {"BaseDominance"}),
+    Case(
+        "no lift, and the few conflicts are won by the platform",
+        UP | gains(600, 0.02) | conflicts(100, 1.0),
+        {"NoLift"},
+    ),
     Case("dominance", UP | conflicts(300, 0.4), {"BaseDominance"}),
     Case("little dominance", UP | conflicts(300, 0.2)),
     Case("dominance, too few conflicts", UP | conflicts(100, 0.4)),
