@@ -5,6 +5,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
+BREAK = KILLS=$(or $(KILLS),2) $(BIN)/python -m pytest -q
 # The CPU build of torch: from the directory that pip is told of, if any, else from where torch publishes it.
 TORCH := $(if $(PIP_FIND_LINKS),UV_FIND_LINKS="$(PIP_FIND_LINKS)",UV_TORCH_BACKEND=cpu)
 
@@ -20,7 +21,8 @@ bundle: var/bundle/manifest.json ## train and export a bundle of MovieLens, unle
 test: .venv/dev ## unit, property and integration tests, two at once (PYTEST=... for some)
 	@$(BIN)/python -m pytest $(or $(PYTEST),-m "not faults" -n 2 --dist loadfile -q)
 test-faults: .venv/dev ## break the broker and the worker, and tell what became of every input (KILLS=20 for longer)
-	@KILLS=$(or $(KILLS),2) $(BIN)/python -m pytest -m faults $(PYTEST)
+	@$(BREAK) -m "faults and alone"
+	@$(BREAK) -m "faults and not alone" -n 2 --dist loadfile
 soak: .venv/dev bundle ## a quarter of an hour of load and kills (MINUTES=15)
 	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),15)
 lint: .venv/dev ## style

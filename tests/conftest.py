@@ -4,17 +4,39 @@ import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from streams.broker import EmbeddedBroker
 from streams.settings import Settings
 from tests.kafkaserver import KafkaServer
+from tests.oracle import REPORT
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Warnings are errors, except what kafka-python does of its own on import."""
     config.addinivalue_line("filterwarnings", "ignore:(read_text|contents|open_text) is deprecated:DeprecationWarning")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where several processes run the tests, hand on what this one has to report."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["report"] = REPORT
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take it from one of them."""
+    REPORT.extend(getattr(node, "workeroutput", {}).get("report", []))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What fault tests have to say: what became of every input, and which alerts fired."""
+    if REPORT:
+        terminalreporter.section("faults")
+        for line in REPORT:
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Brokers that fault tests may harm, and the table of accounts at the end."""
+"""Brokers and workers that fault tests may harm."""
 
 import gc
 import os
@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
-from tests.oracle import REPORT
 
 if TYPE_CHECKING:
     from tests.faults.fleet import Fleet
@@ -43,10 +41,3 @@ def fleets(tmp_path: Path) -> Iterator[Callable[..., "Fleet"]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if REPORT:
-        terminalreporter.section("faults: what became of the inputs")
-        for line in REPORT:
-            terminalreporter.write_line(line)

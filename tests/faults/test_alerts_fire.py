@@ -22,13 +22,14 @@ from streams.broker import EmbeddedBroker
 from streams.settings import Settings
 from tests.faults.scenes import Fault, Scene, causes, followed, inputs, slowness
 from tests.live import live_settings
+from tests.oracle import REPORT
 from tests.prometheus import SHORTER, Prometheus, needs_prometheus, shorter_rules
 from tests.proxy import Proxy
 from tests.unit.slow_towers import slow_bundle_folder
 from tests.unit.test_alerts import ALERTS
 from tests.wordbundle import shuffle_items, word_bundle
 
-pytestmark = [pytest.mark.faults, needs_prometheus]
+pytestmark = [pytest.mark.faults, pytest.mark.alone, needs_prometheus]
 
 PATIENCE = 200.0
 LINGER = 3.0
@@ -92,7 +93,9 @@ def test_a_fault_fires_its_alert_and_no_other(
         held = {
             scene.fault.job: prometheus.ask("query", query=f'ALERTS{{job="{scene.fault.job}"}}') for scene in played
         }
-    Console(width=150).print(_matrix([scene.fault for scene in played]))
+    with (console := Console(width=150)).capture() as drawn:
+        console.print(_matrix([scene.fault for scene in played]))
+    REPORT.extend(drawn.get().splitlines())
     for fault in (scene.fault for scene in played):
         assert fault.alert in fault.fired, (fault.name, fault.fired, held[fault.job])
         assert set(fault.fired) - fault.promises == {fault.alert}, (fault.name, fault.fired)

@@ -24,12 +24,12 @@ from tests.wordbundle import usual_requests, word_bundle
 pytestmark = needs_prometheus
 
 
-@pytest.fixture(scope="module", params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
-def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+@pytest.fixture(scope="module")
+def live(embedded: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A worker whose bundle understands words, so that there is something to win, and golden requests that run soon."""
     folder = tmp_path_factory.mktemp("words")
     bundle = word_bundle(folder / "bundle")
-    with Live(live_settings(request.getfixturevalue(request.param), bundle, canary_interval=2.0), folder) as live:
+    with Live(live_settings(embedded, bundle, canary_interval=2.0), folder) as live:
         yield live
 
 
