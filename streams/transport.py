@@ -94,10 +94,14 @@ class RunConsumer(driver.Consumer):
         return QuickThread(self, loop=self.loop, thread_loop=Loop(), beacon=self.beacon)
 
     async def perform_seek(self) -> None:
-        """Go back to the committed offsets; what is in flight may finish, but no longer counts as progress."""
+        """Go back to the committed offsets, or the first; what is in flight may finish, but no longer counts as progress."""
         self._seeks += 1
         self._progress.clear()
         await super().perform_seek()
+        # aiokafka moves to committed offsets above 0 alone; elsewhere what was fetched and not delivered would be passed over.
+        unmoved = [tp for tp in self.assignment() if tp in self._read_offset and not self._read_offset[tp]]
+        if unmoved:
+            await self._thread.seek_to_beginning(*map(driver.ensure_aiokafka_TP, unmoved))
         for tp, offset in self._read_offset.items():
             if offset is not None:
                 self._progress[tp] = Progress(offset)

@@ -1,6 +1,8 @@
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from faust.types import TP
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -101,3 +103,63 @@ def test_lag_is_told_before_anything_was_committed() -> None:
     assert made.committed() == {tuple(PLACE): 7}
     made._committed_offset[PLACE] = 6
     assert made.committed() == {tuple(PLACE): 6}
+
+
+class Rebalanced(RunConsumer):
+    """Its broker is a list of offsets, of which it fetches four at a time; a rebalance comes during one of the fetches."""
+
+    should_stop = False
+    flow_active = True
+
+    def __init__(self, committed: int | None, during: int) -> None:
+        self._broker, self._committed, self._during = list(range(20)), committed, during
+        self._position, self._fetches, self.delivered = committed or 0, 0, list[int]()
+        self._progress, self._run_length, self._seeks = {}, 3, 0
+        self._read_offset, self._committed_offset = {PLACE: committed}, {}
+        self.app = SimpleNamespace(consumer_generation_id=1)
+        self.suspend_flow = self._thread = self
+        self.callback = self._deliver
+
+    def assignment(self) -> set[TP]:
+        return {PLACE}
+
+    async def seek_to_committed(self) -> dict[TP, int | None]:
+        """As aiokafka does it."""
+        if self._committed:
+            self._position = self._committed
+        return {PLACE: self._committed}
+
+    async def seek_to_beginning(self, *places: TP) -> None:
+        assert places == (PLACE,)
+        self._position = 0
+
+    async def _wait_next_records(self, timeout: float) -> Any:
+        self._fetches += 1
+        fetched = self._broker[self._position : self._position + 4]
+        self._position += len(fetched)
+        if self._fetches == self._during:
+            self._read_offset[PLACE] = None  # it may be new here
+            await self.perform_seek()
+        self.should_stop = not fetched
+        return {PLACE: records(fetched)}, {PLACE}
+
+    async def _deliver(self, run: Any) -> None:
+        self.delivered += [record.offset for record in run.value]
+
+    async def sleep(self, _seconds: float) -> None: ...
+
+    async def wait(self) -> None: ...
+
+    async def wait_first(self, first: Any, second: Any) -> None:
+        second.close()
+        await first
+
+
+@pytest.mark.parametrize("committed", [None, 0, 5])
+@pytest.mark.parametrize("during", [1, 2, 4])
+def test_a_rebalance_during_a_fetch_passes_nothing_over(committed: int | None, during: int) -> None:
+    """What was fetched is not delivered, since it may be from before the seek: it must be fetched again."""
+    made = Rebalanced(committed, during)
+    asyncio.run(made._drain_messages(SimpleNamespace(should_stop=False)))
+    again = made.delivered[4 * (during - 1) :]
+    assert again == list(range(committed or 0, 20))
