@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
+from weakref import ref
 
 import msgspec
 import numpy as np
@@ -54,12 +55,12 @@ def quantize_request(vector: Floats) -> Quantized:
 
 
 class _Kept:
-    """A request, for how many rows it was used, and its scores with the whole bundle once that has become worth while."""
+    """For how many rows a request was used, and its scores with the whole bundle once that has become worth while."""
 
-    __slots__ = ("rows", "scores", "values")
+    __slots__ = ("request", "rows", "scores")
 
-    def __init__(self, values: Floats) -> None:
-        self.values, self.rows = values, 0
+    def __init__(self, request: "ref[Floats]") -> None:
+        self.request, self.rows = request, 0
         self.scores: Floats | None = None
 
 
@@ -83,7 +84,7 @@ class ItemVectors:
         # One buffer for every gather: a fresh array of this size costs more in page faults than the copy itself.
         self._buffer = np.empty((BLOCK, values.shape[1]), np.float32)
         self._kept = OrderedDict[int, _Kept]()
-        """By the identity of the request's values; the one used last is the last."""
+        """By the identity of the request's values, and as long as those are in use; the one used last is the last."""
         self._most_kept = 0
         if 0 < len(ids) <= MAX_KEPT_FOR:
             self._most_kept = min(MAX_KEPT // (4 * (len(ids) + values.shape[1])), MOST_KEPT)
@@ -165,19 +166,28 @@ class ItemVectors:
             None if values is None else self._used(values, span.stop - span.start)
             for values, span in zip(requests, spans, strict=True)
         ]
-        due = {id(kept): kept for kept in of_run if kept and kept.scores is None and kept.rows * 4 >= self._n}
+        due = {
+            id(values): (values, kept)
+            for values, kept in zip(requests, of_run, strict=True)
+            if values is not None and kept and kept.scores is None and kept.rows * 4 >= self._n
+        }
         if due:
-            products = np.stack([kept.values for kept in due.values()]) @ self._values.T  # (m, d) @ (d, n) -> (m, n)
-            for kept, product in zip(due.values(), products, strict=True):
+            products = np.stack([values for values, _ in due.values()]) @ self._values.T  # (m, d) @ (d, n) -> (m, n)
+            for (_, kept), product in zip(due.values(), products, strict=True):
                 kept.scores = product * self._scales
         return [kept.scores if kept else None for kept in of_run]
 
     def _used(self, values: Floats, rows: int) -> "_Kept":
-        kept = self._kept.setdefault(id(values), _Kept(values))
+        all_kept, key = self._kept, id(values)
+        kept = all_kept.get(key)
+        if kept is None:
+            # Gone with the request: each time that a partition changes hands, its readers' requests are read anew.
+            kept = all_kept[key] = _Kept(ref(values, lambda _: all_kept.pop(key, None)))
+            if len(all_kept) > self._most_kept:
+                all_kept.popitem(last=False)
+        else:
+            all_kept.move_to_end(key)
         kept.rows += rows
-        self._kept.move_to_end(id(values))
-        if len(self._kept) > self._most_kept:
-            self._kept.popitem(last=False)
         return kept
 
     def put(self, item_id: str, vector: Quantized) -> None:

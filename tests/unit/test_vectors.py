@@ -148,6 +148,15 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not large._kept
 
 
+def test_what_is_kept_goes_with_the_request() -> None:
+    rng = np.random.default_rng(8)
+    items, requests = item_vectors(unit(rng, 40, 16)), [quantize(vector).floats() for vector in unit(rng, 5, 16)]
+    of_run(items, list(range(20)), requests)
+    assert set(items._kept) == {id(values) for values in requests}
+    del requests[1:4]
+    assert set(items._kept) == {id(values) for values in requests}
+
+
 def test_save_and_load(tmp_path: Path) -> None:
     rng = np.random.default_rng(4)
     vectors = [quantize(vector) for vector in unit(rng, 4, 12)]
