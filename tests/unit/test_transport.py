@@ -115,7 +115,8 @@ class Rebalanced(RunConsumer):
         self._broker, self._committed, self._during = list(range(20)), committed, during
         self._position, self._fetches, self.delivered = committed or 0, 0, list[int]()
         self._progress, self._run_length, self._seeks = {}, 3, 0
-        self._read_offset, self._committed_offset = {PLACE: committed}, {}
+        self._read_offset = {PLACE: committed}
+        self._committed_offset: dict[TP, int | None] = {}
         self.app = SimpleNamespace(consumer_generation_id=1)
         self.suspend_flow = self._thread = self
         self.callback = self._deliver
