@@ -19,7 +19,7 @@ up: bundle ## the demo, and then stay up for your own requests (ctrlrec ask)
 	@$(BIN)/ctrlrec demo --stay
 bundle: var/bundle/manifest.json ## train and export a bundle of MovieLens, unless there is one
 test: .venv/dev ## unit, property and integration tests, two at once (PYTEST=... for some)
-	@$(BIN)/python -m pytest $(or $(PYTEST),-m "not faults" -n 2 --dist loadfile -q)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(or $(PYTEST),-m "not faults" -n 2 --dist loadfile -q)
 test-faults: .venv/dev ## break the broker and the worker, and tell what became of every input (KILLS=20 for longer)
 	@$(BREAK) -m "faults and alone"
 	@$(BREAK) -m "faults and not alone" -n 2 --dist loadfile

@@ -29,6 +29,7 @@ def behind_proxy() -> Iterator[tuple[str, Proxy]]:
         yield broker.bootstrap, proxy
 
 
+@pytest.mark.alone
 def test_every_connection_is_cut(behind_proxy: tuple[str, Proxy], fleets: Callable[..., Fleet]) -> None:
     bootstrap, proxy = behind_proxy
     fleet = fleets(bootstrap, rate=100)
