@@ -60,7 +60,7 @@ class _Kept:
     __slots__ = ("request", "rows", "scores")
 
     def __init__(self, request: "ref[Floats]") -> None:
-        self.request, self.rows = request, 0
+        self.request, self.rows = request, 0  # the reference is held for what it does when the request goes
         self.scores: Floats | None = None
 
 

@@ -11,7 +11,7 @@ Place = tuple[str, int, int]
 """Topic, partition, offset."""
 
 REPORT: list[str] = []
-"""A line for each account that was taken; shown when the tests end."""
+"""A line for each account that was taken, and the tables of alerts; shown when the tests end."""
 
 
 class Account(NamedTuple):

@@ -135,8 +135,9 @@ def _distrusted(_: random.Random, asked: str) -> dict[str, Any]:
 
 def _agreed(rng: random.Random, asked: str) -> dict[str, Any]:
     """Scores that order the items much as the request does."""
-    order = word_cosines(asked)
-    return {"base_scores": [cosine + rng.gauss(0, float(order.std()) / 2) for cosine in order.tolist()]}
+    cosines = word_cosines(asked)
+    noise = float(cosines.std()) / 2
+    return {"base_scores": [cosine + rng.gauss(0, noise) for cosine in cosines.tolist()]}
 
 
 @cache
