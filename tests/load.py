@@ -106,6 +106,7 @@ class Load(threading.Thread):
         outputs.until(lambda: not self.account().missing, timeout)
         outputs.until(lambda: False, 2)
         account = self.account()
+        assert [future.exception for _, future in self._sent if not future.succeeded()] == []
         assert account.inputs == len(self._sent)
         assert account.letters == sum(event_id is None for event_id, _ in self._sent)
         repeats = account.check(name)

@@ -19,13 +19,22 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file  # noqa: E402 - what follows needs torch
 
-from ranker.training import checkpoint, stopping  # noqa: E402
+from ranker.training import checkpoint, stopping, teaching  # noqa: E402
 from ranker.training.budget import Budget  # noqa: E402
 from ranker.training.descent import Watch  # noqa: E402
 from ranker.training.run import TrainingRecord, read_record, run_training  # noqa: E402
 from tests.unit.tiny_backbone import backbone  # noqa: E402
 
 STEPS = 20
+READ_AT_ONCE = 64
+"""A quarter of what a training reads in a step: most of the time here would be spent on reading."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _short_steps() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(teaching, "READ_AT_ONCE", READ_AT_ONCE)
+        yield
 
 
 def options(out: Path) -> list[str]:
@@ -120,7 +129,12 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_towers(
 
 
 def test_kill_9_and_the_same_command_again(tmp_path: Path, whole: Path) -> None:
-    code = "from ranker.training import stopping\nfrom ranker.cli import app\nstopping.LONG_STEPS, stopping.EVERY = 1, 2\napp()"
+    code = f"""
+from ranker.cli import app
+from ranker.training import stopping, teaching
+stopping.LONG_STEPS, stopping.EVERY, teaching.READ_AT_ONCE = 1, 2, {READ_AT_ONCE}
+app()
+"""
     command = [sys.executable, "-W", "ignore", "-c", code, "train", *options(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         while process.poll() is None and not (tmp_path / checkpoint.FOLDER / "item-tower.pt").exists():
