@@ -6,7 +6,11 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from streams.patience import fetch_patiently
 from streams.transport import Record
+
+FETCH_WAIT = 0.02, 0.1
+"""Seconds, while records come and while none do."""
 
 
 class CompactedTopic:
@@ -30,9 +34,9 @@ class CompactedTopic:
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
-            fetch_max_wait_ms=20,
         )
         await self._consumer.start()
+        fetch_patiently(self._consumer, *FETCH_WAIT)
 
     async def stop(self) -> None:
         await self._consumer.stop()

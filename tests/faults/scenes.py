@@ -95,8 +95,8 @@ def causes() -> list[Fault]:
         Fault("broken events", "DeadLetters", broken=30),
         Fault(
             "more requests than the tower can take", "LagGrowing", bundle="slow", rate=8.0,
-            ask=lambda rng: f"{SLOW} {rng.random()}", promises=frozenset({"FreshnessBurn"}),
-        ),
+            ask=lambda rng: f"{SLOW} {rng.random()}", promises=frozenset({"FreshnessBurn", "OodShift"}),
+        ),  # nobody else asks in such words
     ]  # fmt: skip
 
 
