@@ -208,8 +208,7 @@ class Agents:
     async def index_items(self, run: Run) -> Handled:
         """Items → item vectors; a record with no value removes the item of its key."""
         outputs: list[Output] = []
-        created: list[float] = []
-        began = time()
+        created, began = list[float](), time()
         for record in run.value:
             serving = self.serving
             try:
