@@ -28,34 +28,39 @@ class Buckets:
         self._sum = 0.0
 
     def observe(self, value: float, times: int = 1) -> None:
-        """Count `value`, `times` over. NaN and infinity, which would ruin the sum for good, are refused and counted."""
-        if not isfinite(value):
-            self._refused.inc(times)
-            return
+        """Count `value`, `times` over. NaN, infinity and what is too large to add would ruin the sum for good: they are
+        refused and counted."""
         with self._lock:
-            self._counts[bisect_left(self._bounds, value)] += times
-            self._sum += value * times
+            total = self._sum + value * times
+            if isfinite(total):
+                self._counts[bisect_left(self._bounds, value)] += times
+                self._sum = total
+                return
+        self._refused.inc(times)
 
     def observe_many(self, values: Sequence[float]) -> None:
         """Count all of `values`, refusing those that `observe` would."""
         total = sum(values)
-        if not isfinite(total):
-            finite = [value for value in values if isfinite(value)]
-            self._refused.inc(len(values) - len(finite))
-            values, total = finite, sum(finite)
         with self._lock:
-            self._sum += total
-            counts, bounds = self._counts, self._bounds
-            if len(values) <= FEW:
-                for value in values:
-                    counts[bisect_left(bounds, value)] += 1
-                return
-            ordered, below = sorted(values), 0
-            for bucket, bound in enumerate(bounds):
-                upto = bisect_right(ordered, bound, below)
-                counts[bucket] += upto - below
-                below = upto
-            counts[-1] += len(ordered) - below
+            if fits := isfinite(self._sum + total):
+                self._sum += total
+                self._sort_in(values)
+        if not fits:
+            for value in values:
+                self.observe(value)
+
+    def _sort_in(self, values: Sequence[float]) -> None:
+        counts, bounds = self._counts, self._bounds
+        if len(values) <= FEW:
+            for value in values:
+                counts[bisect_left(bounds, value)] += 1
+            return
+        ordered, below = sorted(values), 0
+        for bucket, bound in enumerate(bounds):
+            upto = bisect_right(ordered, bound, below)
+            counts[bucket] += upto - below
+            below = upto
+        counts[-1] += len(ordered) - below
 
     def snapshot(self) -> tuple[list[int], float]:
         """Cumulative counts, the last being of all observations, and their sum."""

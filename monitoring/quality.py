@@ -79,6 +79,7 @@ class Quality:
             "canary_baseline_ndcg_ratio", "The same when the bundle was made; 0: it has none", "canaries", kind=CANARIES
         )
         self._canaries = {kind: (canary.labels(kind), baseline.labels(kind)) for kind in CANARIES}
+        self._canaries_ran = False
         self._canary_run = gauge("canary_last_run_timestamp_seconds", "When golden requests were last run", "canaries")
 
     def adherence(self, *, base: float, fused: float, gain: float | None, overlap: float, ood: bool = False) -> None:
@@ -110,7 +111,8 @@ class Quality:
             self._conflicts.labels(_FLAGS[dominated]).inc()
 
     def control_request(self, op: str, ood: bool = False) -> None:
-        """A control request, `set` or `clear`; `ood` where it is unlike anything that the towers were trained on."""
+        """A control request, `set` or `clear`; `ood` where it is unlike anything that the towers were trained on.
+        A list's own request counts as `set`, once, when it is embedded."""
         self._control_requests[op][ood].inc()
 
     def familiarity(self, pvalue: float, quantiles: Sequence[float], *, ood: bool) -> None:
@@ -129,9 +131,13 @@ class Quality:
 
     def canaries(self, now: float, ndcg: Mapping[str, float], baseline: Mapping[str, float]) -> None:
         """Golden requests were run through the bundle, or with nothing in `ndcg` are about to be; by kind."""
+        # After a swap the old bundle's figures stand until the new one has its own: they are not held against its baseline.
+        promise = bool(ndcg) or not baseline or not self._canaries_ran
         for kind, (measured, promised) in self._canaries.items():
-            promised.set(baseline.get(kind, 0.0))
+            if promise:
+                promised.set(baseline.get(kind, 0.0))
             if kind in ndcg:
                 measured.set(ndcg[kind])
         if ndcg:
+            self._canaries_ran = True
             self._canary_run.set(now)

@@ -15,7 +15,7 @@ from monitoring.metrics import Metrics
 from monitoring.runs import CandidateRun, Outcome
 from ranker.embed import RequestEmbedder
 from ranker.errors import BadEvent
-from ranker.events import CandidateList, ControlRequest, Degraded, ItemVector, Ranking
+from ranker.events import CandidateList, Degraded, ItemVector, Ranking
 from ranker.rank import TOGETHER, Model, rank_run
 from ranker.run import Asked, Steering
 from streams.intake import Intake
@@ -170,6 +170,8 @@ class Agents:
                 return None, "deadline"
             finally:
                 notes.lap("embed")
+            # Once a text, not once a list: it comes with every list of a session, and its reader asked but once.
+            self._count("set", candidates.request, candidates.context, serving)
         told = serving.embedder.familiarity(candidates.request, candidates.context)
         ood = told is not None and told.ood
         return Steering(
@@ -180,6 +182,7 @@ class Agents:
         """Control requests → controls."""
         outputs: list[Output] = []
         created: list[float] = []
+        began = time()  # the age at which they came to us, not that at which we were done
         for record in run.value:
             serving = self.serving
             try:
@@ -191,26 +194,28 @@ class Agents:
             value, headers = (None, withdrawal(request.created_at)) if control is None else (encode(control), ())
             outputs.append(Output(self._controls_topic, run.partition, request.user_id.encode(), value, headers))
             created.append(request.created_at)
-            self._count(request, serving)
-        self._metrics.consumed("requests", created, time())
+            self._count(request.op, request.text, request.context, serving)
+        self._metrics.consumed("requests", created, began)
         return Handled(outputs, _nothing)
 
-    def _count(self, request: ControlRequest, serving: Serving) -> None:
-        """A request that became a control, or withdrew one."""
-        told = serving.embedder.familiarity(request.text, request.context) if request.text else None
-        self._metrics.quality.control_request(request.op, told is not None and told.ood)
-        if told and request.op == "set":
+    def _count(self, op: str, text: str | None, context: str | None, serving: Serving) -> None:
+        """A request that became a control, withdrew one, or steers a list."""
+        told = serving.embedder.familiarity(text, context) if text else None
+        self._metrics.quality.control_request(op, told is not None and told.ood)
+        if told and op == "set":
             self._metrics.quality.familiarity(told.pvalue, told.quantiles, ood=told.ood)
 
     async def index_items(self, run: Run) -> Handled:
         """Items → item vectors; a record with no value removes the item of its key."""
         outputs: list[Output] = []
+        created, began = list[float](), time()
         for record in run.value:
             serving = self.serving
             try:
                 raw = self._intake.items(record)
                 if raw is None and record.key:
                     outputs.append(Output(self._vectors, run.partition, decode_key(record.key).encode(), None))
+                    created.append(record.timestamp / 1000)
                     continue
                 item = decode_item(raw)
                 vector: ItemVector = await self._in_time(serving.embedder.item_vector, item)
@@ -219,7 +224,8 @@ class Agents:
                 outputs.append(self._intake.dead(record, error, serving.model.bundle))
             else:
                 outputs.append(Output(self._vectors, run.partition, item.item_id.encode(), encode(vector)))
-        self._metrics.consumed("items", [record.timestamp / 1000 for record in run.value], time())
+                created.append(record.timestamp / 1000)
+        self._metrics.consumed("items", created, began)
         return Handled(outputs, _nothing)
 
     async def _in_time(self, function: Callable[..., Any], *arguments: Any) -> Any:

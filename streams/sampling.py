@@ -28,7 +28,7 @@ class Sampler:
     def __init__(self, model: Model, metrics: Metrics) -> None:
         self._model, self._metrics = model, metrics
         self._next = 0.0
-        self._sampled: OrderedDict[str, float] = OrderedDict()
+        self._sampled: OrderedDict[str | tuple[str, str], float] = OrderedDict()
 
     def look(self, ranked: Iterable[tuple[Asked, Ranking]]) -> None:
         """Measure one of these rankings, the first whose turn it is, if it is time for any."""
@@ -37,14 +37,15 @@ class Sampler:
         for (candidates, steering, _), ranking in ranked:
             if steering is None or ranking.adherence is None:
                 continue
-            if now - self._sampled.get(steering.request_id, -PER_CONTROL) >= PER_CONTROL:
+            if now - self._sampled.get(_control(candidates, steering), -PER_CONTROL) >= PER_CONTROL:
                 self._next = now + PER_WORKER
                 self._measure(candidates, steering, ranking.adherence, now)
                 return
 
     def _measure(self, candidates: CandidateList, steering: Steering, figures: Adherence, now: float) -> None:
-        self._sampled[steering.request_id] = now
-        self._sampled.move_to_end(steering.request_id)
+        control = _control(candidates, steering)
+        self._sampled[control] = now
+        self._sampled.move_to_end(control)
         if len(self._sampled) > REMEMBERED:
             self._sampled.popitem(last=False)
         self._metrics.quality.adherence(
@@ -53,11 +54,16 @@ class Sampler:
         whole = rank(msgspec.structs.replace(candidates, explain=True, top_k=TOP), steering, self._model).explain
         assert whole is not None  # noqa: S101  asked for
         assert whole.control_ranks is not None  # noqa: S101  there was a control
-        base, control = np.array(whole.base_ranks), np.array(whole.control_ranks)
+        base, asked = np.array(whole.base_ranks), np.array(whole.control_ranks)
         fused = np.arange(len(base))
         self._metrics.quality.order_correlation(
             fused_base=kendall_tau(fused, base),
-            fused_request=kendall_tau(fused, control),
-            base_request=kendall_tau(base, control),
+            fused_request=kendall_tau(fused, asked),
+            base_request=kendall_tau(base, asked),
             overlap=figures.overlap,
         )
+
+
+def _control(candidates: CandidateList, steering: Steering) -> str | tuple[str, str]:
+    """What one control is known by. A list's own request has the list's id, but comes again with the next list."""
+    return steering.request_id if candidates.request is None else (candidates.user_id, candidates.request)

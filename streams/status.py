@@ -1,5 +1,6 @@
 """What workers say of themselves, as figures with a verdict: what `ctrlrec status` shows."""
 
+import http.client
 import math
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from monitoring.define import PREFIX
 from ranker.errors import ConfigError
 
 TIMEOUT = 5.0
+_EVERY_WORKER = ("heartbeat_timestamp_seconds", "canary_last_run_timestamp_seconds")
 Verdict = Literal["well", "wrong", "unknown"]
 Series = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
 """Value by name and labels."""
@@ -47,6 +49,8 @@ def _scrape(url: str) -> Series | None:
         families = list(text_string_to_metric_families(text))
     except (OSError, ValueError):
         return None
+    if not {PREFIX + name for name in _EVERY_WORKER} <= {s.name for family in families for s in family.samples}:
+        raise ConfigError(f"{url} has metrics, but not those of a ctrlrec worker; give a worker's monitoring address")
     return {(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples}
 
 
@@ -54,9 +58,14 @@ def fetch(url: str) -> bytes:
     """The body of an answer. Raises OSError where there is none, ConfigError for what is no http address."""
     if not url.startswith(("http://", "https://")):
         raise ConfigError(f"{url} is no address; write http://host:port")
-    with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:  # noqa: S310  http, as was just seen to
-        body: bytes = answer.read()
-        return body
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:  # noqa: S310  http, as was just seen to
+            body: bytes = answer.read()
+            return body
+    except (http.client.InvalidURL, ValueError, OverflowError) as error:  # such as a port that is no number
+        raise ConfigError(f"{url} is no address ({error}); write http://host:port") from error
+    except http.client.HTTPException as error:
+        raise OSError(f"no answer in HTTP: {error!r}") from error
 
 
 class _Sums:

@@ -30,14 +30,14 @@ def status(
     """The overview in a terminal, for those who have no Grafana at hand; live until Ctrl-C, or --once.
 
     Rates are of the time between two looks (so --once takes one interval), samples count from the workers' start; with
-    --prometheus, windows are those of the alerts. Exit status 0 if all is well, 1 if something is wrong, 2 if it could
-    not be asked.
+    --prometheus, windows are those of the alerts. Exit status 0 if all is well, 1 if something is wrong, be
+    it only worth a ticket (Alertmanager pages), 2 if it could not be asked.
 
     \b
     Examples:
       ctrlrec status
       ctrlrec status http://10.0.0.5:9108 http://10.0.0.6:9108
-      ctrlrec status --prometheus http://prometheus:9090 --once || page-somebody
+      ctrlrec status --prometheus http://prometheus:9090 --once || open-a-ticket
     """
     from rich.console import Console
     from rich.live import Live

@@ -43,9 +43,9 @@ class Prometheus:
         query = f'up{{job=~"{self._job}"}}' if query == "up" else query
         try:
             answer = json.loads(fetch(f"{self._url}/api/v1/query?{urllib.parse.urlencode({'query': query})}"))
-        except (OSError, ValueError) as error:
+            result: list[dict[str, Any]] = answer["data"]["result"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigError(f"{self._url} does not answer as Prometheus does: {error}") from error
-        result: list[dict[str, Any]] = answer["data"]["result"]
         return result
 
 

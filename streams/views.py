@@ -151,7 +151,9 @@ class Controls:
         self, steering: Steering, text: str, context: str | None, embedder: RequestEmbedder, bundle: str
     ) -> Steering:
         vector: Quantized = await self._run(embedder.quantized, text, context)
-        return steering._replace(bundle=bundle, values=vector.floats(), scale=vector.scale)
+        told = embedder.familiarity(text, context)
+        ood = told is not None and told.ood
+        return steering._replace(bundle=bundle, values=vector.floats(), scale=vector.scale, ood=ood)
 
     def prepare(self, embedder: RequestEmbedder, bundle: str) -> None:
         """Begin to hold the controls ready in the vectors of another bundle, too."""

@@ -13,7 +13,8 @@ from prometheus_client import CollectorRegistry
 from monitoring.define import PREFIX
 from monitoring.metrics import Metrics
 from ranker.embed import RequestEmbedder
-from ranker.events import CandidateList, ControlRequest
+from ranker.events import CandidateList, ControlRequest, ItemUpsert
+from ranker.familiarity import Familiarity
 from ranker.rank import TOGETHER, rank, rank_run
 from ranker.run import Asked, Steering
 from streams import agents
@@ -63,6 +64,14 @@ class Bench:
             return handled.outputs
 
         return asyncio.run(handle())
+
+    def handle(self, agent: str, values: list[bytes]) -> None:
+        async def handle() -> None:
+            with ThreadPoolExecutor(1) as towers:
+                handlers = Agents(SETTINGS, self.model, self._embedder, self._controls, towers, self._metrics)
+                await getattr(handlers, agent)(Run(TP("t", 0), [record(value) for value in values], 0, 0))
+
+        asyncio.run(handle())
 
     def value(self, name: str, **labels: str) -> float | None:
         return self.registry.get_sample_value(PREFIX + name, labels)
@@ -126,3 +135,33 @@ def test_a_bug_takes_one_list_with_it(
     assert bench.value("rankings_total", outcome="error") == 1
     assert bench.value("rankings_total", outcome="refused") == 0
     assert len(caplog.records) == 1
+
+
+def test_a_list_s_own_request_counts_once_a_text(bench: Bench) -> None:
+    bench.bundle.familiarity = lambda _text, _vector: Familiarity(0.01, (0.5, 0.5, 0.5))
+    bench.outputs([encode(a_list(number, request=f"ghosts {number % 2}")) for number in range(6)])
+    assert bench.value("control_requests_total", op="set", ood="1") == 2
+    assert bench.value("request_ood_pvalue_ratio_count") == 2
+
+
+def test_events_are_as_old_as_they_came_and_dead_ones_are_not_consumed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Records are of second 5 and come at 9; the towers take long."""
+    now = [9.0]
+    monkeypatch.setattr(agents, "time", lambda: now[0])
+    embed = bench.bundle.item_tower.embed
+
+    def slow(text: str) -> Any:
+        now[0] += 1000
+        return embed(text)
+
+    monkeypatch.setattr(bench.bundle.item_tower, "embed", slow)
+    monkeypatch.setattr(bench.bundle.request_tower, "embed", slow)
+    bench.handle("index_items", [encode(ItemUpsert(item_id="new", text="a film")), b"{"])
+    assert bench.value("event_age_seconds_count", topic="items") == 1
+    assert bench.value("event_age_seconds_sum", topic="items") == 4
+    now[0] = 9.0
+    asked = ControlRequest(event_id="r", user_id="u", op="set", created_at=5.0, text="trains")
+    bench.handle("embed_requests", [encode(asked)])
+    assert bench.value("event_age_seconds_sum", topic="requests") == 4

@@ -66,6 +66,18 @@ def test_a_batch_counts_as_prometheus_client_would(values: list[float]) -> None:
     assert actual == expected
 
 
+@pytest.mark.parametrize("extra", [0, 100])
+def test_what_is_too_large_to_add_is_refused(extra: int) -> None:
+    registry = CollectorRegistry()
+    child = Histogram("h", "h", SECONDS, registry, Counter("refused", "", registry=registry)).labels()
+    child.observe(1.7e308)
+    child.observe(1.7e308)
+    child.observe_many([1.0] * extra + [1.7e308])
+    assert registry.get_sample_value("h_count") == 1 + extra
+    assert registry.get_sample_value("h_sum") == 1.7e308
+    assert registry.get_sample_value("refused_total") == 2
+
+
 @given(any_floats, st.lists(st.sampled_from([math.nan, math.inf, -math.inf])))
 def test_what_is_not_finite_is_refused_and_counted(good: list[float], bad: list[float]) -> None:
     registry = CollectorRegistry()
@@ -234,3 +246,19 @@ def test_the_exposition_follows_the_conventions(scrape: Scrape) -> None:
 def test_two_sets_of_metrics_do_not_fit_in_one_registry(scrape: Scrape) -> None:
     with pytest.raises(ValueError, match="Duplicated"):
         Metrics(scrape.registry)
+
+
+def test_old_canaries_are_not_held_against_a_new_baseline(scrape: Scrape) -> None:
+    def pair() -> tuple[float | None, ...]:
+        return tuple(scrape(f"canary_{name}", kind="wish") for name in ("ndcg_ratio", "baseline_ndcg_ratio"))
+
+    quality = scrape.metrics.quality
+    quality.canaries(1.0, {}, {"wish": 0.5})
+    assert pair() == (0.0, 0.5)
+    quality.canaries(2.0, {"wish": 0.5}, {"wish": 0.5})
+    quality.canaries(3.0, {}, {"wish": 0.9})
+    assert pair() == (0.5, 0.5)
+    quality.canaries(4.0, {"wish": 0.8}, {"wish": 0.9})
+    assert pair() == (0.8, 0.9)
+    quality.canaries(5.0, {}, {})
+    assert pair() == (0.8, 0.0)

@@ -21,7 +21,7 @@ class Bench:
         self.sampler = Sampler(self.model, Metrics(self.registry))
         monkeypatch.setattr(sampling, "monotonic", lambda: self.now)
 
-    def look(self, request_id: str | None, items: int = 50) -> int:
+    def look(self, request_id: str | None, items: int = 50, own: str | None = None, user: str = "u") -> int:
         """Rank and look; how many rankings have been sampled by then."""
         vector = RequestEmbedder(self.bundle).quantized("text", None)
         steering = None
@@ -29,7 +29,7 @@ class Bench:
             steering = Steering(request_id, self.model.bundle, vector.floats(), vector.scale, None, None)
         ids = [f"i{n}" for n in range(items)]
         scores = [-float(n) for n in range(items)]
-        event = CandidateList(event_id="e", user_id="u", item_ids=ids, base_scores=scores, created_at=1)
+        event = CandidateList(event_id="e", user_id=user, item_ids=ids, base_scores=scores, created_at=1, request=own)
         self.sampler.look([(Asked(event, steering), rank(event, steering, self.model))])
         return int(self.value("topk_overlap_ratio_count"))
 
@@ -83,4 +83,16 @@ def test_orders_are_correlated_over_the_same_items(bench: Bench) -> None:
 
 
 def test_a_list_of_one_item_has_no_order(bench: Bench) -> None:
-    assert bench.look("a", items=1) in (0, 1)
+    assert bench.look("a", items=1) == 1
+
+
+def test_a_list_s_own_request_is_sampled_once_a_minute_too(bench: Bench) -> None:
+    """Its id is the list's, and another for each."""
+    assert bench.look("list 1", own="ghosts") == 1
+    bench.now += 1
+    assert bench.look("list 2", own="ghosts") == 1
+    assert bench.look("list 3", own="ghosts", user="v") == 2
+    bench.now += 1
+    assert bench.look("list 4", own="trains") == 3
+    bench.now += 60
+    assert bench.look("list 5", own="ghosts") == 4

@@ -207,3 +207,6 @@ def test_exit_status_for_scripts(worker: Worker, monkeypatch: pytest.MonkeyPatch
     assert "wrong" in silent.output
     assert isinstance(status("ftp://here").exception, ConfigError)
     assert isinstance(status("--prometheus", "http://127.0.0.1:9").exception, ConfigError)
+    assert isinstance(status("http://host:abc").exception, ConfigError)
+    with MonitoringServer(CollectorRegistry(), Health()) as other:  # another exporter
+        assert isinstance(status(other.url).exception, ConfigError)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ranker.embed import RequestEmbedder
 from ranker.events import ItemUpsert
+from ranker.familiarity import Familiarity
 from ranker.run import KEPT
 from streams.lateitems import LateItems
 from streams.views import FORGET_AT_ONCE, REPAIR_AFTER, Controls, withdrawal, withdrawn_at
@@ -187,6 +188,20 @@ def test_another_bundles_controls_are_embedded_again(bundle: SmallBundle, contro
     assert second.bundle == first.bundle == bundle.version
     assert controls.stale == 1
     assert second.values.tobytes() == first.values.tobytes()
+
+
+def test_what_is_embedded_again_is_as_unusual_as_the_new_bundle_finds_it(
+    bundle: SmallBundle, controls: Controls
+) -> None:
+    other = SmallBundle(version="other", salt="other")
+    other.familiarity = lambda _text, _vector: Familiarity(0.01, ())
+    bundle.familiarity = lambda _text, _vector: Familiarity(0.5, ())
+    apply(controls, control(other, "u", 1), control(bundle, "v", 1))
+    assert not controls.of(0)["u"].ood
+    controls.prepare(RequestEmbedder(other), other.version)
+    asyncio.run(controls.catch_up())
+    controls.exchange()
+    assert controls.of(0)["v"].ood
 
 
 def test_what_cannot_be_used_is_passed_over(bundle: SmallBundle, caplog: pytest.LogCaptureFixture) -> None:
