@@ -78,14 +78,17 @@ def test_clicks_are_weighted_by_where_the_item_would_have_stood() -> None:
     """Item i2 was shown on place 1 and now stands first: θ(0) / θ(1) = 2; i0 the other way round; i1 is cut off."""
     given_ = answers([[[2, 0, 1]], [[1, 2, 0]]], top_k=2)
     compared = compare(given_)
-    clicks = {"e0": [Clicked("i2", 1), Clicked("i0", 0), Clicked("i1", 0), Clicked("x", 0)]}
-    assert estimate(given_, compared, clicks, 1.0) == [("e0", "x")]
+    clicked = [("i2", 1), ("i0", 0), ("i1", 0), ("x", 0), ("i1", 3)]
+    clicks = {"e0": [Clicked(item_id, place, line) for line, (item_id, place) in enumerate(clicked, 1)]}
+    strange = estimate(given_, compared, clicks, 1.0)
+    assert [(number, click.where) for number, click, _ in strange] == [(0, 4), (0, 5)]
+    assert ["'x'" in str(strange[0][2]), "position 3" in str(strange[1][2])] == [True, True]
     assert column(compared, "clicks") == [3.0]
     assert column(compared, "expected") == [2.0 + 1 / 2 + 0.0]
     assert column(compared, "expected", 1) == [2 / 2 + 0.0 + 1.0]
     far = answers([[[49, *range(49)]]])
     compared = compare(far)
-    estimate(far, compared, {"e0": [Clicked("i49", 49)]}, 1.0)
+    estimate(far, compared, {"e0": [Clicked("i49", 49, 1)]}, 1.0)
     assert column(compared, "expected") == [CLIP]
 
 
