@@ -14,9 +14,10 @@ from ranker.events import CandidateList
 from ranker.run import Asked, lay_out
 from streams.replay.engagement import CLIP, Clicked, estimate
 from streams.replay.figures import COLUMNS, compare
+from streams.replay.plots import _with_error
 from streams.replay.segments import FEEDS, Feed, most_changed
 from streams.replay.state import Codes
-from streams.replay.totals import Totals, _estimate, _Terms, jackknifed
+from streams.replay.totals import Estimate, Totals, _estimate, _Terms, jackknifed
 from streams.replay.variants import Answers, Ranked, Variant
 from streams.standarderror import ClusteredMean
 
@@ -161,3 +162,8 @@ def test_figures_are_rounded_in_columns_as_they_are_sent(rows: list[tuple[float,
     columns = [[None if value != value else value for value in column.tolist()] for column in figures.columns()]
     sent = [(each.base, each.fused, each.best, each.gain, each.overlap) for each in figures.structs()]
     assert list(zip(*columns, strict=True)) == sent
+
+
+def test_a_figure_that_there_is_not_is_not_drawn_as_zero() -> None:
+    assert math.isnan(_with_error(Estimate(None, None, None, 0, 0))[0])
+    assert _with_error(Estimate(0.5, 0.25, 0.75, 9, 3)) == (0.5, 0.25)
