@@ -49,7 +49,8 @@ def replay(
     ] = "parquet",
     data: Annotated[Path | None, typer.Option(help="A data set with the items' titles, for the report.")] = None,
     eta: Annotated[
-        float, typer.Option(min=0, help="How steeply attention falls with the place, for clicks: (place + 1)^-ETA.")
+        float,
+        typer.Option(help="How steeply attention falls with the place, for clicks: (place + 1)^-ETA; 0 to 10."),
     ] = 1.0,
     processes: Annotated[int, typer.Option(min=1, help="Share the work; the results are the same bytes.")] = 1,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first line that cannot be used.")] = False,
@@ -69,7 +70,11 @@ def replay(
         str | None, typer.Option(metavar="TOPIC", help="Then send the rankings (of one variant) to this topic.")
     ] = None,
     speed: Annotated[
-        float, typer.Option(min=0, help="Of --publish: 1 is real time, 10 ten times that, 0 as fast as it goes.")
+        float,
+        typer.Option(
+            help="Of --publish: 1 is real time (but for gaps of over an hour), 10 ten times that (0.01 to 10000), 0 as fast "
+            "as it goes."
+        ),
     ] = 0.0,
     through_kafka: Annotated[
         bool, typer.Option("--through-kafka", help="Have the workers of CTRLREC_TOPIC_PREFIX rank, not this machine.")
@@ -94,13 +99,13 @@ def replay(
     from streams.replay.job import replay
     from streams.replay.plan import Job
     from streams.replay.sources import Log
-    from streams.replayoptions import bundles, fusions, moment, said, weights
+    from streams.replayoptions import bundles, fusions, moment, pace, said, steepness, weights
     from streams.replaytables import bars, print_report, print_single
     from streams.settings import Settings
 
     if through_kafka and fusion:
         raise ConfigError("--through-kafka ranks with the fleet's own fusion: leave out --fusion")
-    settings = Settings.from_environment()
+    settings, fast = Settings.from_environment(), pace(speed)
     single = out.suffix == ".jsonl"
     job = Job(
         log=Log(log, moment("--since", since), moment("--until", until), tuple(ranges or ()), said(since, until)),
@@ -112,7 +117,7 @@ def replay(
         pin=pin_bundle,
         check=check,
         format="jsonl" if single or through_kafka else format_,
-        eta=eta,
+        eta=steepness(eta),
         strict=strict,
         processes=processes,
         fleet=through_kafka,
@@ -122,7 +127,7 @@ def replay(
     with bars() as progress:
         outcome = replay(job, progress, restart=restart)
         if publish:
-            _publish(outcome, settings, publish, speed, progress)
+            _publish(outcome, settings, publish, fast, progress)
     if single:
         print_single(outcome, out)
         different = outcome_differs(outcome)
@@ -188,14 +193,12 @@ def _check(job: "Job", single: bool, publish: str | None, out: Path) -> None:
 
 
 def _publish(outcome: "Outcome", settings: "Settings", topic: str, speed: float, progress: object) -> None:
-    from math import inf
-
     from streams.replay.publish import publish
     from streams.replay.totals import read_figures
 
     total = sum(read_figures(outcome.layout, segment).ranked for segment in outcome.segments)
     moved = cast("object", lambda sent: progress("publish", sent, total, sent))  # type: ignore[operator]
-    publish(outcome, settings, topic, speed=speed or inf, moved=moved)  # type: ignore[arg-type]
+    publish(outcome, settings, topic, speed=speed, moved=moved)  # type: ignore[arg-type]
 
 
 def _titles(data: Path | None) -> dict[str, str]:

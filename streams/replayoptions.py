@@ -1,5 +1,6 @@
 """What `ctrlrec replay` is told, as it is meant. Each raises ConfigError."""
 
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 FUSIONS = ("rank", "score", "rrf")
+MOST_ETA = 10.0
+SLOWEST, FASTEST = 0.01, 10_000.0
 
 
 def _parts(text: str) -> list[str]:
@@ -36,6 +39,20 @@ def weights(text: str | None) -> list[float]:
         if not 0 <= found[-1] <= 1:
             raise ConfigError(f"--weight {part}: not in 0 to 1")
     return found
+
+
+def steepness(eta: float) -> float:
+    """Of --eta."""
+    if not 0 <= eta <= MOST_ETA:  # nor is nan
+        raise ConfigError(f"--eta {eta:g}: not in 0 to {MOST_ETA:g}")
+    return eta
+
+
+def pace(speed: float) -> float:
+    """Of --speed; infinity for at once."""
+    if speed != 0 and not SLOWEST <= speed <= FASTEST:
+        raise ConfigError(f"--speed {speed:g}: neither 0, as fast as it goes, nor in {SLOWEST:g} to {FASTEST:g}")
+    return speed or inf
 
 
 def fusions(text: str) -> "list[Method]":

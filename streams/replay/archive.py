@@ -7,7 +7,7 @@ partition: a partition's files follow each other without overlapping.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -65,12 +65,17 @@ def held(archive: Path, kind: str) -> list[Held]:
 
 
 class Archive:
-    """What `ctrlrec record` has written."""
+    """What `ctrlrec record` has written: all of it, or the `files` of a replay that goes on, whatever came since."""
 
     unit: Literal["bytes", "records"] = "records"
 
-    def __init__(self, folder: Path) -> None:
-        self._files = {kind: held(folder, kind) for kind in KINDS}
+    def __init__(self, folder: Path, files: Collection[str] = ()) -> None:
+        wanted = {folder / file for file in files}
+        if gone := sorted(file for file in wanted if not file.exists()):
+            raise DataError(f"{gone[0]} is gone since the replay began: add --restart to replay what there is now")
+        self._files = {
+            kind: [each for each in held(folder, kind) if not wanted or each.file in wanted] for kind in KINDS
+        }
         if not any(self._files.values()):
             raise DataError(
                 f"{folder} holds no topics: an archive has files such as topic=candidates/hour=.../*.parquet"

@@ -14,6 +14,7 @@ import numpy as np
 
 from ranker.errors import BadEvent
 from streams.replay.figures import COLUMNS, Compared
+from streams.replay.log import Where
 from streams.replay.variants import Answers
 
 CLIP = 10.0
@@ -21,17 +22,19 @@ CLICKS, EXPECTED = COLUMNS.index("clicks"), COLUMNS.index("expected")
 
 
 class Clicked(NamedTuple):
-    """One click: the item, and its place as shown."""
+    """One click: the item, its place as shown, and where the click lies in the log."""
 
     item_id: str
     place: int
+    where: Where
 
 
 def estimate(
     answers: Answers, compared: Compared, clicks: Mapping[str, Sequence[Clicked]], eta: float
-) -> list[tuple[str, str]]:
-    """Fill in the clicks of each list and what they would have been. Returns clicks on items that the list has not."""
-    flat, strange = answers.flat, list[tuple[str, str]]()
+) -> list[tuple[int, Clicked, BadEvent]]:
+    """Fill in the clicks of each list and what they would have been. Returns those that cannot be, each with the number
+    of its list and why: on an item that the list has not, or at a place behind its end."""
+    flat, strange = answers.flat, list[tuple[int, Clicked, BadEvent]]()
     if not clicks:
         return strange
     entry_of = np.empty(len(flat.base), np.intp)
@@ -41,19 +44,20 @@ def estimate(
         if each.event_id not in clicks:
             continue
         ids = list(flat.ids[span])
-        for item_id, place in clicks[each.event_id]:
-            if item_id not in ids:
-                strange.append((each.event_id, item_id))
+        for click in clicks[each.event_id]:
+            if click.item_id not in ids or click.place >= len(ids):
+                strange.append((number, click, _bad_click(each.event_id, click, len(ids))))
                 continue
-            entry = entry_of[span.start + ids.index(item_id)]
+            entry = entry_of[span.start + ids.index(click.item_id)]
             compared.rows[:, number, CLICKS] += 1
             shown = each.top_k or len(ids)
             for variant, places in enumerate(compared.places):
                 if (now := int(places[entry])) < shown:
-                    compared.rows[variant, number, EXPECTED] += min(CLIP, ((place + 1) / (now + 1)) ** eta)
+                    compared.rows[variant, number, EXPECTED] += min(CLIP, ((click.place + 1) / (now + 1)) ** eta)
     return strange
 
 
-def bad_click(event_id: str, item_id: str) -> BadEvent:
-    """Of a click on what was not in the list."""
-    return BadEvent("schema", f"a click on {item_id!r}, which list {event_id!r} does not have")
+def _bad_click(event_id: str, click: Clicked, items: int) -> BadEvent:
+    if click.place >= items:
+        return BadEvent("schema", f"a click at position {click.place}, but list {event_id!r} has {items} items, from 0")
+    return BadEvent("schema", f"a click on {click.item_id!r}, which list {event_id!r} does not have")

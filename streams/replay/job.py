@@ -1,14 +1,14 @@
 """A replay from beginning to end: what is left of it is shared out among processes, and every segment is written once."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ranker.bundle import Bundle
 from ranker.errors import DataError
 from ranker.store import Store, is_bundle, served
-from streams.replay.known import Known, gather
+from streams.replay.known import KNOWN, Known, gather
 from streams.replay.log import Source
 from streams.replay.onepass import Moved, Pass, Way, share
 from streams.replay.pins import Pins, no_version
@@ -20,7 +20,6 @@ from streams.replay.state import Serving, State
 from streams.replay.totals import bad_lines
 from streams.settings import Settings
 
-KNOWN = "known.sqlite"
 Progress = Callable[[str, int, int, int], object]
 """Hears what is being done, how much of the source was read, of how much, and how many lists are done."""
 
@@ -30,7 +29,7 @@ def replay(job: Job, progress: Progress = lambda *_: None, *, restart: bool = Fa
     layout = Layout(job.out, job.format)
     if restart:
         clear(layout)
-    if job.log.name == KAFKA:
+    if job.log.name == KAFKA or Path(job.log.name).is_dir():
         job = job._replace(log=fixed(job, layout))
     source = open_source(job.log, job.settings)
     plan = planned(job, source)
@@ -39,6 +38,8 @@ def replay(job: Job, progress: Progress = lambda *_: None, *, restart: bool = Fa
     gather(
         source, known, served=job.pin or job.check, advance=lambda read: progress("what served", read, source.total, 0)
     )
+    if job.strict:
+        _none_bad(layout, [])  # of clicks and rankings: before anything is ranked
     if job.pin or job.check:
         _said(known, job.log)
     done = layout.done()
@@ -57,9 +58,13 @@ def replay(job: Job, progress: Progress = lambda *_: None, *, restart: bool = Fa
     if segments[: -(-seen // plan.segment)] != list(range(-(-seen // plan.segment))):
         raise DataError(f"{layout.segments} lacks segments, although all of them were written")
     if job.strict:  # of what was done before without it
-        for line in bad_lines(layout, segments):
-            raise DataError(f"{line.place or f'line {line.line}'}: {line.reason}: {line.message}")
+        _none_bad(layout, segments)
     return Outcome(plan, layout, segments, counts)
+
+
+def _none_bad(layout: Layout, segments: Sequence[int]) -> None:
+    for line in bad_lines(layout, segments):
+        raise DataError(f"{line.place or f'line {line.line}'}: {line.reason}: {line.message}")
 
 
 def _said(known: Path, log: Log) -> None:

@@ -6,6 +6,7 @@ from time import monotonic
 from typing import Any, Literal
 
 from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import OffsetOutOfRangeError
 
 from ranker.errors import BrokerError, ConfigError
 from streams.kafka import broker_errors, check_reachable, kafka_python_connection
@@ -134,11 +135,16 @@ class KafkaRange:
         try:
             place = TopicPartition(topic, partition)
             consumer.assign([place])
+            _see_there(consumer, place, first)
             consumer.seek(place, first)
             heard = monotonic()
             # Past what was compacted away, the position moves on without a record.
             while consumer.position(place) < end:
-                polled = consumer.poll(timeout_ms=200).get(place, ())
+                try:
+                    polled = consumer.poll(timeout_ms=200).get(place, ())
+                except OffsetOutOfRangeError:
+                    _see_there(consumer, place, consumer.position(place))
+                    raise
                 for record in polled:
                     if record.offset >= end:
                         return
@@ -154,6 +160,15 @@ class KafkaRange:
             consumer.close()
 
 
+def _see_there(consumer: Any, place: Any, offset: int) -> None:
+    """What a topic's retention deletes while it is replayed must not be missing without a word."""
+    if (begins := consumer.beginning_offsets([place])[place]) > offset:
+        raise BrokerError(
+            f"{place.topic}[{place.partition}]: the offsets {offset} to {begins - 1} were deleted since the replay began; "
+            "add --restart to replay what there is now, and archive topics that are to be replayed (`ctrlrec record`)"
+        )
+
+
 def _entry(kind: Kind, topic: str, record: Any) -> Entry:
     size = len(record.value or b"") + len(record.key or b"")
     if record.headers:
@@ -166,7 +181,7 @@ def _consumer(settings: Settings) -> Any:
         **kafka_python_connection(settings),
         group_id=None,
         enable_auto_commit=False,
-        auto_offset_reset="earliest",
+        auto_offset_reset="none",
         allow_auto_create_topics=False,
         fetch_max_wait_ms=20,
         max_poll_records=200,

@@ -17,16 +17,18 @@ from msgspec import Meta, Struct
 from ranker.errors import BadEvent
 from ranker.events import ControlRequest, Degraded, Id
 from streams.replay.engagement import Clicked
-from streams.replay.log import Advance, Entry, Source
+from streams.replay.log import SAID, Advance, BadLine, Entry, Source, Where, bad_line
 from streams.wire import decode_ranking, decode_request
 
+KNOWN = "known.sqlite"
 CHUNK = 500
 """Ids that are looked up at a time."""
 _TABLES = """
 create table served (event_id text primary key, bundle text, request_id text, degraded text, digest blob) without rowid;
-create table clicks (event_id text, item_id text, place integer, primary key (event_id, item_id)) without rowid;
+create table clicks (event_id text, item_id text, place integer, spot blob, primary key (event_id, item_id)) without rowid;
 create table requests (request_id text primary key, value blob) without rowid;
 create table skipped (reason text);
+create table bad (line blob);
 """
 
 
@@ -50,6 +52,7 @@ class Served(NamedTuple):
 
 
 _click_decoder = msgspec.json.Decoder(Click)
+_where_decoder = msgspec.msgpack.Decoder(Where)
 
 
 def digest(ranking: bytes) -> bytes:
@@ -95,6 +98,9 @@ def _note(database: sqlite3.Connection, add: Callable[[sqlite3.Connection, Entry
         add(database, entry)
     except BadEvent as error:
         database.execute("insert into skipped values (?)", (f"{entry.kind}: {error.reason}",))
+        if entry.kind in SAID:  # a request is listed when it is replayed
+            line = bad_line(entry.where, BadEvent(error.reason, f"{entry.kind}: {error}"))
+            database.execute("insert into bad values (?)", (msgspec.msgpack.encode(line),))
 
 
 def _add_click(database: sqlite3.Connection, entry: Entry) -> None:
@@ -102,7 +108,8 @@ def _add_click(database: sqlite3.Connection, entry: Entry) -> None:
         click = _click_decoder.decode(entry.value or b"")
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadEvent("schema", str(error)) from error
-    database.execute("insert or ignore into clicks values (?, ?, ?)", (click.event_id, click.item_id, click.position))
+    row = click.event_id, click.item_id, click.position, msgspec.msgpack.encode(entry.where)
+    database.execute("insert or ignore into clicks values (?, ?, ?, ?)", row)
 
 
 def _add_ranking(database: sqlite3.Connection, entry: Entry, *, missing: bool, served: bool) -> None:
@@ -139,6 +146,11 @@ class Known:
         """Rankings and clicks that could not be used, by why; `place`: clicks that do not say where the item stood."""
         return dict(self._database.execute("select reason, count(*) from skipped group by reason order by reason"))
 
+    def bad(self) -> Iterator[BadLine]:
+        """Clicks and rankings that are none, as they came."""
+        for (line,) in self._database.execute("select line from bad order by rowid"):
+            yield msgspec.msgpack.decode(line, type=BadLine)
+
     def served(self, event_ids: Collection[str]) -> dict[str, Served]:
         """What is known of these lists."""
         found = self._of("select event_id, bundle, request_id, degraded, digest from served", event_ids)
@@ -147,8 +159,8 @@ class Known:
     def clicked(self, event_ids: Collection[str]) -> dict[str, list[Clicked]]:
         """The clicks on these lists."""
         found = defaultdict[str, list[Clicked]](list)
-        for event_id, item_id, place in self._of("select event_id, item_id, place from clicks", event_ids):
-            found[event_id].append(Clicked(item_id, place))
+        for event_id, item_id, place, spot in self._of("select event_id, item_id, place, spot from clicks", event_ids):
+            found[event_id].append(Clicked(item_id, place, _where_decoder.decode(spot)))
         return found
 
     def request(self, request_id: str) -> ControlRequest | None:

@@ -14,7 +14,7 @@ from ranker.store import served
 from streams.replay.log import Kind, Source
 from streams.replay.parts import Format, write
 from streams.replay.segments import LISTS, Layout
-from streams.replay.sources import Log
+from streams.replay.sources import KAFKA, Log, open_source
 from streams.replay.variants import Variant, variants
 from streams.settings import Settings
 
@@ -61,10 +61,13 @@ class Plan(Struct, frozen=True):
 
 
 class Range(Struct, frozen=True):
-    """Of a log on Kafka: what was asked for, and what that was when the replay began."""
+    """Of a log that goes on: what was asked for, and what that was when the replay began."""
 
     asked: list[str]
-    ends: tuple[tuple[Kind, int, int, int], ...]
+    ends: tuple[tuple[Kind, int, int, int], ...] = ()
+    """Of Kafka."""
+    files: tuple[str, ...] = ()
+    """Of an archive."""
 
 
 class Outcome(NamedTuple):
@@ -111,7 +114,7 @@ def version_of(folder: Path) -> str:
 
 
 def fixed(job: Job, layout: Layout) -> Log:
-    """The topics go on: where the log ends is settled once, when a replay begins."""
+    """Topics and archives go on: where the log ends is settled once, when a replay begins."""
     file, asked = layout.segments / RANGE, [*job.log.asked, *job.log.ranges]
     if file.exists():
         try:
@@ -124,11 +127,14 @@ def fixed(job: Job, layout: Layout) -> Log:
                 "--out, or add --restart to do it over"
             )
     else:
-        from streams.replay.kafkarange import settle
+        if job.log.name == KAFKA:
+            from streams.replay.kafkarange import settle
 
-        kept = Range(asked, settle(job.log, job.settings))
+            kept = Range(asked, ends=settle(job.log, job.settings))
+        else:
+            kept = Range(asked, files=tuple(open_source(job.log, job.settings).identity()))
         write(file, msgspec.json.encode(kept))
-    return job.log._replace(ends=kept.ends)
+    return job.log._replace(ends=kept.ends, files=kept.files)
 
 
 def begin(layout: Layout, plan: Plan) -> None:

@@ -1,6 +1,7 @@
 """The report's pictures."""
 
 from collections.abc import Sequence
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +38,14 @@ def _figures(pyplot: Any, variants: Sequence[VariantReport], file: Path) -> None
     panels = [
         (name, title)
         for name, title in zip(PANELS, TITLES, strict=True)
-        if name in variants[0].figures and variants[0].figures[name].mean is not None
+        if name in variants[0].figures and any(each.figures[name].mean is not None for each in variants)
     ]
     height = 1.2 + 0.3 * len(variants)
     figure, axes = pyplot.subplots(1, len(panels), figsize=(2.8 * len(panels) + 1, height), sharey=True, squeeze=False)
     for axis, (name, title) in zip(axes[0], panels, strict=True):
         for place, variant in enumerate(variants):
             mean, error = _with_error(variant.figures[name])
-            axis.errorbar(mean, place, xerr=error, fmt="o", color="C0", capsize=3)
+            axis.errorbar(mean, place, xerr=error, fmt="o", color="C0", capsize=3)  # nan, where there is none: no point
         axis.set_title(title, fontsize=9)
         axis.set_yticks(range(len(variants)), [variant.name for variant in variants])
         axis.tick_params(labelsize=8)
@@ -72,5 +73,5 @@ def _trade(pyplot: Any, variants: Sequence[VariantReport], file: Path) -> None:
 
 
 def _with_error(estimate: Estimate) -> tuple[float, float]:
-    mean = estimate.mean or 0.0
+    mean = nan if estimate.mean is None else estimate.mean
     return mean, 0.0 if estimate.high is None else estimate.high - mean

@@ -20,6 +20,8 @@ CHUNK = 500
 OFTEN = 1.0
 """Seconds after which there is one in any case."""
 TIMEOUT = 60.0
+JUMP = 3600.0
+"""Seconds between two lists that are not waited for: a quiet night, or a clock of another unit."""
 NOTE = "published"
 
 
@@ -70,13 +72,15 @@ class _Pace:
     def __init__(self, speed: float) -> None:
         self._speed = speed
         self._began: tuple[float, float] | None = None
+        self._last = 0.0
 
     def wait(self, created_at: float) -> None:
         if self._speed == inf:
             return
         now = time.monotonic()
-        if self._began is None:
+        if self._began is None or abs(created_at - self._last) > JUMP:
             self._began = now, created_at
+        self._last = created_at
         since, first = self._began
         # Lists come from many clocks: one that is behind is sent at once.
         time.sleep(max(0.0, since + (created_at - first) / self._speed - now))

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from ranker.adherence import TOP
 from ranker.errors import BadEvent
-from streams.replay.engagement import Clicked, bad_click, estimate
+from streams.replay.engagement import Clicked, estimate
 from streams.replay.figures import GROUPS, Sums, base_tops, compare, groups_of, wider
 from streams.replay.log import BadLine, Where, bad_line
 from streams.replay.parts import Format, part, write
@@ -118,13 +118,12 @@ class Segment:
         self._bad.append((at.order, bad_line(at.where, error)))
 
     def add(self, answers: Answers, clicks: dict[str, list[Clicked]], eta: float, spots: Sequence[Spot]) -> None:
-        """A batch; `spots` says where its lists lie, for clicks that make no sense."""
+        """A batch; `spots` says where its lists lie: clicks that make no sense are listed beside theirs."""
         flat = answers.flat
         compared = compare(answers)
         if clicks:
-            lines = {asked.candidates.event_id: each for asked, each in zip(flat.run, spots, strict=True)}
-            for event_id, item_id in estimate(answers, compared, clicks, eta):
-                self.bad(lines[event_id], bad_click(event_id, item_id))
+            for number, click, error in estimate(answers, compared, clicks, eta):
+                self.bad(Spot(spots[number].order, click.where), error)
         self._ranked += len(flat.run)
         users = [asked.candidates.user_id for asked in flat.run]
         self._sums.add(users, compared)

@@ -23,6 +23,8 @@ class Log(NamedTuple):
     """`since` and `until` in the user's words: two hours ago is another time whenever it is said."""
     ends: tuple[tuple[Kind, int, int, int], ...] = ()
     """Topic, partition, first offset and the one after the last, once they are known."""
+    files: tuple[str, ...] = ()
+    """Of an archive, relative to it, once they are known."""
 
 
 def open_source(log: Log, settings: Settings) -> Source:
@@ -39,7 +41,7 @@ def open_source(log: Log, settings: Settings) -> Source:
     if path.is_dir() or path.suffix == ".parquet":
         from streams.replay.archive import Archive, Table
 
-        return Archive(path) if path.is_dir() else Table(path)
+        return Archive(path, log.files) if path.is_dir() else Table(path)
     from streams.replay.lines import Lines
 
     return Lines(path, settings.max_event_bytes)

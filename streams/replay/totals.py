@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from ranker.errors import DataError
 from streams.replay.figures import COLUMNS, GROUPS, PAIR_COLUMNS, Doubles, pairs_of, wider
+from streams.replay.known import KNOWN, Known
 from streams.replay.log import BadLine
 from streams.replay.segments import Feed, Figures, Layout, most_changed
 from streams.replay.variants import Variant
@@ -200,7 +201,13 @@ def read_figures(layout: Layout, segment: int) -> Figures:
 
 
 def bad_lines(layout: Layout, segments: Sequence[int]) -> Iterator[BadLine]:
-    """In the log's order, those of one segment in memory at a time."""
+    """Of clicks and rankings first, then of what is replayed, those of one segment in memory at a time."""
+    if (file := layout.segments / KNOWN).exists():
+        known = Known(file)
+        try:
+            yield from known.bad()
+        finally:
+            known.close()
     for segment in segments:
         yield from read_figures(layout, segment).bad
 

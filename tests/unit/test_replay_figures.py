@@ -14,9 +14,10 @@ from ranker.events import CandidateList
 from ranker.run import Asked, lay_out
 from streams.replay.engagement import CLIP, Clicked, estimate
 from streams.replay.figures import COLUMNS, compare
+from streams.replay.plots import _with_error
 from streams.replay.segments import FEEDS, Feed, most_changed
 from streams.replay.state import Codes
-from streams.replay.totals import Totals, _estimate, _Terms, jackknifed
+from streams.replay.totals import Estimate, Totals, _estimate, _Terms, jackknifed
 from streams.replay.variants import Answers, Ranked, Variant
 from streams.standarderror import ClusteredMean
 
@@ -78,14 +79,17 @@ def test_clicks_are_weighted_by_where_the_item_would_have_stood() -> None:
     """Item i2 was shown on place 1 and now stands first: θ(0) / θ(1) = 2; i0 the other way round; i1 is cut off."""
     given_ = answers([[[2, 0, 1]], [[1, 2, 0]]], top_k=2)
     compared = compare(given_)
-    clicks = {"e0": [Clicked("i2", 1), Clicked("i0", 0), Clicked("i1", 0), Clicked("x", 0)]}
-    assert estimate(given_, compared, clicks, 1.0) == [("e0", "x")]
+    clicked = [("i2", 1), ("i0", 0), ("i1", 0), ("x", 0), ("i1", 3)]
+    clicks = {"e0": [Clicked(item_id, place, line) for line, (item_id, place) in enumerate(clicked, 1)]}
+    strange = estimate(given_, compared, clicks, 1.0)
+    assert [(number, click.where) for number, click, _ in strange] == [(0, 4), (0, 5)]
+    assert ["'x'" in str(strange[0][2]), "position 3" in str(strange[1][2])] == [True, True]
     assert column(compared, "clicks") == [3.0]
     assert column(compared, "expected") == [2.0 + 1 / 2 + 0.0]
     assert column(compared, "expected", 1) == [2 / 2 + 0.0 + 1.0]
     far = answers([[[49, *range(49)]]])
     compared = compare(far)
-    estimate(far, compared, {"e0": [Clicked("i49", 49)]}, 1.0)
+    estimate(far, compared, {"e0": [Clicked("i49", 49, 1)]}, 1.0)
     assert column(compared, "expected") == [CLIP]
 
 
@@ -158,3 +162,8 @@ def test_figures_are_rounded_in_columns_as_they_are_sent(rows: list[tuple[float,
     columns = [[None if value != value else value for value in column.tolist()] for column in figures.columns()]
     sent = [(each.base, each.fused, each.best, each.gain, each.overlap) for each in figures.structs()]
     assert list(zip(*columns, strict=True)) == sent
+
+
+def test_a_figure_that_there_is_not_is_not_drawn_as_zero() -> None:
+    assert math.isnan(_with_error(Estimate(None, None, None, 0, 0))[0])
+    assert _with_error(Estimate(0.5, 0.25, 0.75, 9, 3)) == (0.5, 0.25)

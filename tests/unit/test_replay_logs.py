@@ -50,6 +50,35 @@ def test_strict_stops_at_the_first(tmp_path: Path, bad: bytes, reason: str) -> N
         replayed(tmp_path, [line(a_list("good")), bad, b"{"], strict=True)
 
 
+def outcomes() -> list[bytes]:
+    """Line 3 is no click, 4 no ranking, 6 on an item and 7 at a place that its list does not have."""
+    said: list[dict[str, object]] = [
+        {"topic": "clicks", "value": {"event_id": "e", "item_id": "i1", "position": 1}},
+        {"topic": "clicks", "value": {"event_id": "e"}},
+        {"topic": "rankings", "value": {"x": 1}},
+        {"topic": "clicks", "value": {"event_id": "f", "item_id": "i0"}},
+        {"topic": "clicks", "value": {"event_id": "e", "item_id": "nope", "position": 0}},
+        {"topic": "clicks", "value": {"event_id": "e", "item_id": "i2", "position": 20}},
+    ]
+    return [line(a_list("e")), *map(encode, said)]
+
+
+def test_bad_clicks_and_rankings_are_listed_where_they_lie(tmp_path: Path) -> None:
+    found = replayed(tmp_path, outcomes())
+    found.bad.sort(key=lambda bad: bad.line or 0)
+    assert [bad.line for bad in found.bad] == [3, 4, 6, 7]
+    assert [bad.message.partition(":")[0] for bad in found.bad[:2]] == ["clicks", "rankings"]
+    assert ["'nope'" in found.bad[2].message, "position 20" in found.bad[3].message] == [True, True]
+
+
+@pytest.mark.parametrize(("bad", "at"), [(2, 2), (3, 2), (5, 2), (6, 2)])
+def test_strict_stops_at_a_bad_click_or_ranking(tmp_path: Path, bad: int, at: int) -> None:
+    lines = outcomes()
+    by_ranking = [encode({"topic": "clicks", "value": {"event_id": "e", "item_id": "i3"}})] if bad == 3 else []
+    with pytest.raises(DataError, match=f"line {at}: "):
+        replayed(tmp_path, [lines[0], lines[bad], *by_ranking], strict=True)
+
+
 def test_a_line_of_any_length_takes_bounded_memory(tmp_path: Path) -> None:
     log = tmp_path / "log"
     most = 100 + ENVELOPE
@@ -145,3 +174,17 @@ def test_a_damaged_file_is_named(tmp_path: Path, suffix: str) -> None:
         replay(job_of(log, tmp_path / "out"))
     with pytest.raises(DataError, match="does not exist"):
         replay(job_of(tmp_path / "none", tmp_path / "out2"))
+
+
+def test_a_replay_goes_on_beside_a_recorder_with_the_files_that_there_were(tmp_path: Path) -> None:
+    records = [("candidates", 0, n, line(a_list(f"a{n}"))) for n in range(8)]
+    job = job_of(archived(tmp_path / "archive", records), tmp_path / "out", segment=2)
+    before = replay(job)
+    expected = done(before)
+    before.layout.figures(3).unlink()
+    archived(tmp_path / "archive", [("candidates", 1, 5, line(a_list("new")))])
+    assert done(replay(job)) == expected
+    assert len(done(replay(job, restart=True)).rankings) == 9
+    next((tmp_path / "archive").rglob("00001-*")).unlink()
+    with pytest.raises(DataError, match="is gone since the replay began"):
+        replay(job)

@@ -38,6 +38,8 @@ from tests.unit.tiny_towers import bundle_folder
         (["--bundle", ","], "names none"),
         (["--through-kafka", "--fusion", "score"], "leave out --fusion"),
         (["--through-kafka", "--bundle", "b"], "leave out --bundle"),
+        *((["--eta", eta], f"--eta {eta}: not in 0 to 10") for eta in ("nan", "-1", "11", "inf")),
+        *((["--speed", speed], f"--speed {speed}: neither 0") for speed in ("nan", "-1", "0.001", "inf")),
     ],
 )
 def test_options_that_say_nothing_or_would_not_be_heard(tmp_path: Path, options: list[str], says: str) -> None:
@@ -117,7 +119,7 @@ def test_a_click_on_no_place_that_there_is_and_a_folder_of_any_name(tmp_path: Pa
     file.parent.mkdir()
     gather(Lines(log, 100_000), file, served=False, advance=lambda _: None)
     known = Known(file)
-    assert known.clicked(["e"]) == {"e": [Clicked("a", 2)]}
+    assert known.clicked(["e"]) == {"e": [Clicked("a", 2, 2)]}
     assert known.skipped() == {"clicks: schema": 1}
     known.close()
 

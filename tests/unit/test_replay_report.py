@@ -164,9 +164,10 @@ def test_what_the_log_says_elsewhere(tmp_path: Path) -> None:
     log.write_bytes(b"".join(encode(line) + b"\n" for line in lines))
     gather(Lines(log, 100_000), tmp_path / "known", served=True, advance=lambda _: None)
     known = Known(tmp_path / "known")
-    assert known.clicked(["e", "f"]) == {"e": [Clicked("a", 7), Clicked("b", 1)]}
+    assert known.clicked(["e", "f"]) == {"e": [Clicked("a", 7, 3), Clicked("b", 1, 1)]}
     assert known.served(["e", "f"])["e"][:3] == ("x", "r", None)
     assert known.skipped() == {"clicks: schema": 1, "place": 1}
+    assert [(bad.line, bad.reason) for bad in known.bad()] == [(5, "schema")]
     known.close()
 
 
