@@ -80,8 +80,7 @@ class RequestEmbedder:
         return _vectors(self._bundle.request_tower, request_text(text, None), quantize_request)[1]
 
     def _embedded(self, text: str, context: str | None) -> "_Embedded":
-        if not text.strip():
-            raise BadEvent("schema", "the request's text is blank")
+        check_text(text, "request")
         read = request_text(text, context)
         if (found := self._remembered(read)) is not None:
             return found
@@ -97,13 +96,12 @@ class RequestEmbedder:
 
     def control(self, request: ControlRequest) -> Control:
         """What becomes of a `set`. Raises BadEvent as `quantized` does, and `schema` for a request without a text."""
-        if request.text is None:
-            raise BadEvent("schema", f"op is {request.op}, but there is no text")
-        vector, familiarity = self._embedded(request.text, request.context)
+        text = text_of(request)
+        vector, familiarity = self._embedded(text, request.context)
         return Control(
             request_id=request.event_id,
             user_id=request.user_id,
-            text=request.text,
+            text=text,
             context=request.context,
             bundle=self._bundle.version,
             vector=vector.values,
@@ -116,8 +114,7 @@ class RequestEmbedder:
 
     def quantized_item(self, text: str) -> Quantized:
         """An item's vector, which is not remembered. Raises BadEvent as `quantized` does."""
-        if not text.strip():
-            raise BadEvent("schema", "the item's text is blank")
+        check_text(text, "item")
         return _vectors(self._bundle.item_tower, text, quantize)[1]
 
     def item_vector(self, item: ItemUpsert) -> ItemVector:
@@ -144,6 +141,20 @@ class RequestEmbedder:
 class _Embedded(NamedTuple):
     vector: Quantized
     familiarity: Familiarity | None
+
+
+def check_text(text: str, whose: str) -> None:
+    """Raises BadEvent for a blank text of a request or an item, which no tower is asked about."""
+    if not text.strip():
+        raise BadEvent("schema", f"the {whose}'s text is blank")
+
+
+def text_of(request: ControlRequest) -> str:
+    """What a `set` asks for. Raises BadEvent where it asks for nothing."""
+    if request.text is None:
+        raise BadEvent("schema", f"op is {request.op}, but there is no text")
+    check_text(request.text, "request")
+    return request.text
 
 
 def _vectors(tower: Embeds, text: str, quantized: Callable[[Floats], Quantized]) -> tuple[Floats, Quantized]:

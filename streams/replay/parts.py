@@ -2,21 +2,25 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Protocol
 
 import msgspec
 import numpy as np
 
-from ranker.durable import replacing
+from ranker.durable import replacing, sync
 from ranker.errors import DataError
 from ranker.events import Adherence, Explanation, Ranking
 from ranker.rank import Fused, Ready, rankings
+from ranker.run import Flat
 from streams.replay.state import Codes
 from streams.replay.variants import Batch
 from streams.wire import decode_ranking, encode
 
 Format = Literal["jsonl", "parquet"]
+ROW_GROUP = 1 << 22
+"""Entries of lists that wait in memory, each four bytes and more, before they become a row group."""
 FIGURES = len(Adherence.__struct_fields__)
 
 
@@ -39,13 +43,24 @@ class JsonLines:
     """The bytes that a worker sends, a line each."""
 
     def __init__(self, file: Path) -> None:
-        self._file, self._lines = file, list[bytes]()
+        self._file, self._mode = file, "wb"
 
     def add(self, batch: Batch) -> None:
-        self._lines += map(encode, batch if isinstance(batch, list) else rankings(*batch))
+        self._append(
+            b"".join(encode(each) + b"\n" for each in (batch if isinstance(batch, list) else rankings(*batch)))
+        )
 
     def close(self, codes: Codes) -> None:
-        write(self._file, b"".join(line + b"\n" for line in self._lines))
+        self._append(b"")
+        finish(self._file)
+
+    def _append(self, lines: bytes) -> None:
+        # Opened anew each time: a replay that ends amid a segment leaves nothing open.
+        with file_errors(self._file):
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            with unfinished(self._file).open(self._mode) as opened:
+                opened.write(lines)
+        self._mode = "ab"
 
 
 class Columns:
@@ -53,6 +68,8 @@ class Columns:
 
     def __init__(self, file: Path) -> None:
         self._file, self._batches = file, list[dict[str, Any]]()
+        self._entries, self._ids = 0, np.empty(0, object)
+        self._writer: Any = None
 
     def add(self, batch: Batch) -> None:
         assert not isinstance(batch, list)  # noqa: S101  what a fleet has ranked becomes lines
@@ -86,6 +103,16 @@ class Columns:
                 "explain": self._explained(ready, fused),
             }
         )
+        self._met(flat)
+        self._entries += len(order)
+        if self._entries >= ROW_GROUP:
+            self._write(self._ids.tolist())
+
+    def _met(self, flat: Flat) -> None:
+        """Keep the ids of the numbers that are new."""
+        self._ids = np.append(self._ids, np.full(max(0, flat.numbers.max() + 1 - len(self._ids)), "", object))
+        new = np.flatnonzero((self._ids == "")[flat.numbers])
+        self._ids[flat.numbers[new]] = [flat.ids[entry] for entry in new.tolist()]
 
     def _explained(self, ready: Ready, fused: Fused) -> list[Explanation | None]:
         if not any(asked.candidates.explain for asked in ready.flat.run):
@@ -93,15 +120,35 @@ class Columns:
         return [ranking.explain for ranking in rankings(ready, fused)]
 
     def close(self, codes: Codes) -> None:
-        import pyarrow as pa
+        if self._batches or self._writer is None:
+            self._write(list(codes))
+        with file_errors(self._file):
+            self._writer.close()
+        finish(self._file)
+
+    def _write(self, ids: list[str]) -> None:
+        """What waits becomes a row group."""
         import pyarrow.parquet as pq
+
+        table = self._table(ids)
+        with file_errors(self._file):
+            if self._writer is None:
+                self._file.parent.mkdir(parents=True, exist_ok=True)
+                self._writer = pq.ParquetWriter(
+                    unfinished(self._file), table.schema, compression="lz4", write_statistics=["created_at", "user_id"]
+                )
+            self._writer.write_table(table)
+        self._batches, self._entries = [], 0
+
+    def _table(self, item_ids: list[str]) -> Any:
+        import pyarrow as pa
 
         def flat(name: str) -> list[Any]:
             return [value for batch in self._batches for value in batch[name]]
 
         lengths = np.concatenate([[0], *(batch["lengths"] for batch in self._batches)])
         items = np.concatenate([np.empty(0, np.int32), *(batch["items"] for batch in self._batches)])
-        ids = pa.DictionaryArray.from_arrays(pa.array(items), pa.array(list(codes), pa.string()))
+        ids = pa.DictionaryArray.from_arrays(pa.array(items), pa.array(item_ids, pa.string()))
         explained = flat("explain")
         steered = np.concatenate([np.empty(0, np.bool_), *(batch["steered"] for batch in self._batches)])
         figures = np.concatenate([np.empty((FIGURES, 0)), *(batch["adherence"] for batch in self._batches)], 1)
@@ -112,7 +159,7 @@ class Columns:
             mask=pa.array(~steered),
         )
         ranks = pa.struct({"base_ranks": pa.list_(pa.int32()), "control_ranks": pa.list_(pa.int32())})
-        table = pa.table(
+        return pa.table(
             {
                 "event_id": pa.array(flat("event_id"), pa.string()),
                 "user_id": pa.array(flat("user_id"), pa.string()),
@@ -127,8 +174,6 @@ class Columns:
                 "explain": pa.array([each and msgspec.structs.asdict(each) for each in explained], ranks),
             }
         )
-        with writing(self._file) as file:
-            pq.write_table(table, file, compression="lz4", write_statistics=["created_at", "user_id"])
 
 
 def read_part(file: Path) -> Iterator[Ranking]:
@@ -140,7 +185,9 @@ def read_part(file: Path) -> Iterator[Ranking]:
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(file) as opened:
-        for batch in opened.iter_batches(1024):
+        # Row groups differ in their dictionaries, which pyarrow does not join within lists.
+        groups = range(opened.num_row_groups)
+        for batch in chain.from_iterable(opened.iter_batches(1024, row_groups=[group]) for group in groups):
             for row in batch.to_pylist():
                 adherence, explain = row.pop("adherence"), row.pop("explain")
                 yield Ranking(
@@ -159,9 +206,29 @@ def write(file: Path, content: bytes) -> None:
 @contextmanager
 def writing(file: Path) -> Iterator[BinaryIO]:
     """The same, a piece at a time."""
-    try:
+    with file_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(file) as opened:
             yield opened
+
+
+def unfinished(file: Path) -> Path:
+    """Where a part is written until it is whole."""
+    return file.with_name(file.name + ".part")
+
+
+def finish(file: Path) -> None:
+    """Give it its name, once the disk holds all of it. Raises DataError."""
+    with file_errors(file):
+        sync(unfinished(file))
+        unfinished(file).replace(file)
+        sync(file.parent)
+
+
+@contextmanager
+def file_errors(file: Path) -> Iterator[None]:
+    """Raises DataError for what goes wrong with `file`."""
+    try:
+        yield
     except OSError as error:
         raise DataError(f"{file} cannot be written: {error.strerror or error}") from error

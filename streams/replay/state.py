@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ranker.embed import RequestEmbedder, Towers
+from ranker.embed import RequestEmbedder, Towers, check_text, text_of
 from ranker.errors import BadEvent
 from ranker.events import CandidateList, ControlRequest
 from ranker.rank import Model
@@ -111,7 +111,8 @@ class State:
         whose = entry.partition, request.user_id
         control = None
         if request.op == "set":
-            # Before its age is looked at: what is wrong with it, a worker says too.
+            # Before its age is looked at: what is wrong with it, a worker says too. A fleet's replay has no serving to say it.
+            text_of(request)
             control = Control([serving.control(request) for serving in self.servings], request)
         if request.created_at < self._since.get(whose, request.created_at):
             return
@@ -131,6 +132,7 @@ class State:
         else:
             item = decode_item(value)
             item_id, text = item.item_id, item.text
+            check_text(text, "item")
         self._put(item_id, text)
         return item_id
 
@@ -147,6 +149,7 @@ class State:
         Raises BadEvent.
         """
         if candidates.request is not None:
+            check_text(candidates.request, "request")
             return [Asked(candidates, serving.own(candidates)) for serving in self.servings] or [
                 Asked(candidates, None)
             ], None
