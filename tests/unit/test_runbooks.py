@@ -43,6 +43,19 @@ def test_runbook(path: Path) -> None:
     assert all((FOLDER / link).exists() for link in links)
 
 
+@pytest.mark.parametrize("query", [query for path in RUNBOOKS for query in queries(path)])
+def test_a_query_shows_our_workers_and_no_age_of_1970(query: str) -> None:
+    assert re.findall(r"\b(?:up|process_\w+)\b(?!{job=~\"" + re.escape(thresholds.JOBS) + '")', query) == []
+    if " - " in query and "_timestamp_seconds" in query:
+        assert "_timestamp_seconds > 0)" in query, "what has not happened yet is 0"
+
+
+def test_causes_are_in_the_runbooks() -> None:
+    causes = {(alert.name, alert.labels["cause"]) for alert in ALERTS if "cause" in alert.labels}
+    assert causes >= {("Stalled", "hung"), ("LoopBlocked", "silent")}
+    assert {(n, c) for n, c in causes if f'`cause="{c}"`' not in (FOLDER / f"{n}.md").read_text()} == set()
+
+
 @needs_promtool
 def test_queries_can_be_pasted(tmp_path: Path) -> None:
     assert unreadable((query for path in RUNBOOKS for query in queries(path)), tmp_path) == ""
