@@ -94,7 +94,7 @@ _COMMAND = re.compile(r"(?m)(?:`|^    )ctrlrec ([^`\n]+)")
 
 
 def wrong_words(command: str) -> list[str]:
-    """The words of `ctrlrec ...` that are neither a command nor an option of it."""
+    """The words of `ctrlrec ...` that are neither a command nor an option of it, or what ends at a group."""
     at, wrong = typer.main.get_command(build()), []
     for word in command.partition("  #")[0].split():
         commands = getattr(at, "commands", {})
@@ -102,7 +102,7 @@ def wrong_words(command: str) -> list[str]:
             at = commands[word]
         elif commands or (word.startswith("--") and word not in {name for each in at.params for name in each.opts}):
             wrong.append(word)
-    return wrong
+    return wrong or ([f"{command}: which?"] if getattr(at, "commands", {}) else [])
 
 
 @pytest.mark.parametrize("path", [*RUNBOOKS, ROOT / "docs/operations.md"], ids=lambda path: path.stem)
@@ -116,6 +116,7 @@ def test_commands_and_settings_exist(path: Path) -> None:
 
 def test_a_wrong_command_is_noticed() -> None:
     assert wrong_words("bundle roll-back --now") == ["roll-back", "--now"]
+    assert wrong_words("evaluate") == ["evaluate: which?"]
     assert wrong_words("redrive --class bug --sent") == ["--sent"]
     assert wrong_words("dead-letters show 0@17  # one of them") == []
 
