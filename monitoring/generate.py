@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from monitoring.alerts import failures, objectives
-from monitoring.alerts.rules import Links, to_resource, to_yaml
+from monitoring.alerts.rules import Alert, Links, to_resource, to_yaml
 from monitoring.dashboards.adherence import ADHERENCE
 from monitoring.dashboards.build import Dashboard, to_json
 from monitoring.dashboards.kafka import KAFKA
@@ -20,7 +20,9 @@ DASHBOARDS = {"overview": OVERVIEW, "adherence": ADHERENCE, "kafka": KAFKA}
 
 
 def _file(dashboard: Dashboard) -> Callable[[Links], str]:
-    return lambda _: to_json(dashboard)
+    rules = [rule for group in objectives.ALERTS + failures.ALERTS for rule in group.rules]
+    alerts = {rule.name for rule in rules if isinstance(rule, Alert) and rule.dashboard == dashboard.uid}
+    return lambda links: to_json(dashboard, sorted(alerts), links)
 
 
 ROOT = Path(__file__).parent.parent

@@ -111,6 +111,7 @@ def shorter_rules(folder: Path, late: str = "0.25") -> Path:
 
     text = to_yaml(groups, Links())
     text = re.sub(r"(\[)(\d+[smhd])(\])", shorter, text)
+    text = re.sub(r"( offset )(\d+[smhd])()\b", shorter, text)
     text = re.sub(r"(?m)^( +for: )(\d+[smhd])()$", shorter, text)
     text = text.replace('le="0.25"', f'le="{late}"')
     file = folder / "rules.yml"

@@ -9,6 +9,7 @@ _EVALUATED = 'feedranker_adherence_evaluations_total{result=~"adherent|nonadhere
 _TOPIC = "requests|candidates|items"
 _CONSUMED = "feedranker_event_age_seconds_count"
 _HEARTBEAT = "feedranker_heartbeat_timestamp_seconds"
+_WAITING = 'feedranker_consumer_lag_events{topic=~".*candidates"}'
 _LOOP = "feedranker_event_loop_lag_seconds"
 
 RECORDING = [
@@ -120,7 +121,11 @@ SERVICE = Group(
     [
         Alert(
             "Stalled", "page",
-            f'sum by (job) (min_over_time(feedranker_consumer_lag_events{{topic=~".*candidates"}}[{t.STALLED_FOR}]) > 0)\n'
+            # A worker's first scrapes are no two minutes of waiting: its series must be as old as that.
+            "sum by (job) (\n"
+            f"  min_over_time({_WAITING}[{t.STALLED_FOR}]) > 0\n"
+            f"  and {_WAITING} offset {t.STALLED_FOR} > 0\n"
+            ")\n"
             "and (\n"
             f"  sum by (job) (increase(feedranker_end_to_end_duration_seconds_count[{t.STALLED_FOR}]))\n"
             f'  + sum by (job) (increase(feedranker_rankings_total{{outcome=~"error|refused"}}[{t.STALLED_FOR}]))\n'
@@ -155,14 +160,22 @@ SERVICE = Group(
         ),
         Alert(
             "LoopBlocked", "ticket",
+            # At once: the watchdog ends a worker whose loop is silent, by default after 60 s.
             # As of the scrape: between two scrapes, 15 s perhaps, time() goes on and a heartbeat does not.
             f"max by (job, instance) (timestamp({_HEARTBEAT}) - ({_HEARTBEAT} > 0)) "
-            f"> {t.LOOP_SILENT_SECONDS}\n"
-            f'or 1 - sum by (job, instance) (rate({_LOOP}_bucket{{le="{t.LOOP_LATE_SECONDS}"}}[5m]))\n'
+            f"> {t.LOOP_SILENT_SECONDS}",
+            "{{ $labels.job }}: the event loop of {{ $labels.instance }} is silent",
+            f"It has been silent for {{{{ $value | humanizeDuration }}}}; more than {t.LOOP_SILENT_SECONDS} s is a call that "
+            "blocks it.",
+            "ctrlrec-kafka", labels={"cause": "silent"},
+        ),
+        Alert(
+            "LoopBlocked", "ticket",
+            f'1 - sum by (job, instance) (rate({_LOOP}_bucket{{le="{t.LOOP_LATE_SECONDS}"}}[5m]))\n'
             f"/ sum by (job, instance) (rate({_LOOP}_count[5m])) > {t.LOOP_LATE_SHARE}",
             "{{ $labels.job }}: the event loop of {{ $labels.instance }} is blocked",
-            f"It has been silent for more than {t.LOOP_SILENT_SECONDS} s, or more than {t.LOOP_LATE_SHARE:.0%} of its "
-            f"wake-ups of the last 5 minutes came over {t.LOOP_LATE_SECONDS * 1000:g} ms late.",
+            f"More than {t.LOOP_LATE_SHARE:.0%} of its wake-ups of the last 5 minutes came over "
+            f"{t.LOOP_LATE_SECONDS * 1000:g} ms late.",
             "ctrlrec-kafka", t.LOOP_FOR,
         ),
         Alert(

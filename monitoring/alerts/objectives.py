@@ -1,7 +1,6 @@
 """The service level objectives: their error ratios, recorded once a window, and the alerts on how fast budgets burn."""
 
 from dataclasses import dataclass
-from math import ceil
 
 from monitoring.alerts import thresholds as t
 from monitoring.alerts.rules import Alert, Group, Record
@@ -59,7 +58,7 @@ class Objective:
             pair.severity,
             f"{self.errors(pair.long)} > {limit}\n"
             f"and {self.errors(pair.short)} > {limit}\n"
-            f"and {self.events(pair.long)} > {ceil(t.BAD_EVENTS / limit)}",
+            f"and {self.errors(pair.long)} * {self.events(pair.long)} > {t.BAD_EVENTS}",
             f"{{{{ $labels.job }}}}: the {self.name} budget{where} is burning",
             f"{{{{ $value | humanizePercentage }}}} of {self.bad_events}{where} over {pair.long}, and it goes on; "
             f"{budget * 100:.3g} % are allowed. At {limit * 100:.3g} % the budget of {t.BUDGET_DAYS} days lasts {days:g}.",

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from monitoring.alerts import thresholds as t
+from monitoring.alerts.rules import Links
+
 WORKERS = 'job=~"$job",instance=~"$instance"'
 """Matchers of every exported series ..."""
 JOBS = 'job=~"$job"'
@@ -43,8 +46,8 @@ class Dashboard:
     rows: Sequence[Row]
 
 
-def to_json(dashboard: Dashboard) -> str:
-    """The text that Grafana 11 imports."""
+def to_json(dashboard: Dashboard, alerts: Sequence[str], links: Links) -> str:
+    """The text that Grafana 11 imports, with links to the runbooks of these alerts."""
     panels: list[dict[str, Any]] = []
     y = 0
     for row in dashboard.rows:
@@ -71,11 +74,17 @@ def to_json(dashboard: Dashboard) -> str:
         "annotations": {"list": [_firing()]},
         "links": [
             {"type": "dashboards", "title": "ctrlrec", "tags": ["ctrlrec"], "asDropdown": True, "keepTime": True,
-             "includeVars": True}
+             "includeVars": True},
+            _link("Runbooks", links.runbooks),
+            *(_link(name, f"{links.runbooks}/{name}.md") for name in alerts),
         ],
         "panels": [{"id": number, **panel} for number, panel in enumerate(panels, 1)],
     }  # fmt: skip
     return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
+
+
+def _link(title: str, url: str) -> dict[str, Any]:
+    return {"type": "link", "title": title, "url": url, "tooltip": url, "icon": "doc", "targetBlank": True, "tags": []}
 
 
 def _place(x: int, y: int, width: int, height: int) -> dict[str, int]:
@@ -122,12 +131,12 @@ def _panel(panel: Panel) -> dict[str, Any]:
 
 
 def _variables() -> list[dict[str, Any]]:
-    def of_series(name: str, matcher: str) -> dict[str, Any]:
+    def of_series(name: str, matcher: str, every: str) -> dict[str, Any]:
         query = f"label_values(feedranker_build_info{matcher}, {name})"
         return {
             "name": name, "label": name, "type": "query", "datasource": _source(), "refresh": 2,
             "query": {"query": query, "refId": name}, "definition": query,
-            "includeAll": True, "multi": True, "allValue": ".+", "current": {"text": "All", "value": "$__all"},
+            "includeAll": True, "multi": True, "allValue": every, "current": {"text": "All", "value": "$__all"},
         }  # fmt: skip
 
     datasource = {
@@ -137,7 +146,7 @@ def _variables() -> list[dict[str, Any]]:
         "query": "prometheus",
         "refresh": 1,
     }
-    return [datasource, of_series("job", ""), of_series("instance", '{job=~"$job"}')]
+    return [datasource, of_series("job", "", t.JOBS), of_series("instance", f"{{{JOBS}}}", ".+")]
 
 
 def _firing() -> dict[str, Any]:

@@ -139,9 +139,9 @@ def test_windows_are_shortened_and_nothing_else(tmp_path: Path) -> None:
     groups = objectives.RECORDING + failures.RECORDING + objectives.ALERTS + failures.ALERTS
     whole = to_yaml(groups, Links())
     assert "[180s]" in text
-    windows = r"\[\d+\w\]|for: \d+\w"
+    windows = r"\[\d+\w\]|(?:for:|offset) \d+\w"
     assert re.sub(windows, "", text) == re.sub(windows, "", whole)
-    assert not re.search(r"\[\d+[mhd]\]|for: \d+[mhd]", text)
+    assert not re.search(r"\[\d+[mhd]\]|(?:for:|offset) \d+[mhd]", text)
     assert shorter_rules(tmp_path, "2.5").read_text().replace('le="2.5"', 'le="0.25"') == text
 
 

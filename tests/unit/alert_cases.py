@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from itertools import accumulate, chain
+from math import inf
 
 from monitoring.alerts.objectives import OBJECTIVES, Objective
 
@@ -74,6 +75,8 @@ def burns(objective: Objective) -> list[Case]:
             for f in (1.1 * pair.factor for pair in objective.pairs)
         ),
         Case(f"{name} below budget", UP | events(objective, (10_000, 0.9 * least * budget, MINUTES))),
+        Case(f"{name} of ten a minute, all bad", UP | events(objective, (10, 1, MINUTES)), from_factor(inf)),
+        Case(f"{name} of a single one in a quiet night", UP | events(objective, (1, 0, 58), (1, 0.5, 2))),
         Case(f"{name} with few events", UP | events(objective, (0.1, 1, MINUTES))),
         Case(
             f"{name} well again for 35 minutes",
@@ -209,6 +212,7 @@ FAILURES = [
         "refuses for three minutes", {f"up{{{WORKER}}}": "1x56 0x3", f"scrape_duration_seconds{{{WORKER}}}": "0.001x60"}
     ),
     Case("stalled", UP | lists("5x60"), {"Stalled"}),
+    Case("a worker comes to a backlog", UP | lists("_x60 5")),
     Case("waiting, but moving", UP | lists("5x60", ranked=50)),
     Case("nothing waits", UP | lists("0x60")),
     Case("every list meets a bug, but moving", UP | lists("5x60", errors=1)),
@@ -220,7 +224,12 @@ FAILURES = [
     Case("dead letters", UP | dead(1000, 5), {"DeadLetters"}),
     Case("few of very many", UP | dead(10_000, 5)),
     Case("few dead letters", UP | dead(10, 0.2)),
-    Case("silent loop", UP | metric("heartbeat_timestamp_seconds", "0+60x45 2700x15"), {"LoopBlocked"}),
+    Case(
+        "silent loop, for the 50 s that the watchdog leaves it",
+        UP | metric("heartbeat_timestamp_seconds", "0+60x59 3550"),
+        {"LoopBlocked"},
+    ),
+    Case("silent loop, ended by the watchdog", UP | metric("heartbeat_timestamp_seconds", "0+60x57 3430 3540 0")),
     Case("late loop", UP | loop(0.1), {"LoopBlocked"}),
     Case("loop", UP | loop(0.01) | metric("heartbeat_timestamp_seconds", "0+60x60")),
     Case(

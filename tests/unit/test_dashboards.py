@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from monitoring.generate import DASHBOARDS, ROOT
+from monitoring.alerts import thresholds
+from monitoring.alerts.rules import Links
+from monitoring.generate import DASHBOARDS, FILES, ROOT
 from tests.unit.queries import KNOWN, RECORDED, metrics, plain, unreadable
 from tests.unit.test_alerts import ALERTS, needs_promtool
 
@@ -63,6 +65,7 @@ def test_dashboard(whole: dict[str, Any]) -> None:
     assert variables.keys() == {"datasource", "job", "instance"}
     assert variables["datasource"]["type"] == "datasource"
     assert variables["datasource"]["query"] == "prometheus"
+    assert variables["job"]["allValue"] == thresholds.JOBS, "other people's jobs"
     ids = [panel["id"] for panel in whole["panels"]]
     assert len(ids) == len(set(ids))
     titles = [panel["title"] for panel in whole["panels"]]
@@ -82,6 +85,15 @@ def test_alerts_link_to_dashboards() -> None:
     uids = [whole["uid"] for whole in WHOLE.values()]
     assert len(uids) == len(set(uids))
     assert {alert.dashboard for alert in ALERTS} <= set(uids)
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_dashboards_link_to_runbooks(name: str) -> None:
+    whole = json.loads(FILES[f"monitoring/dashboards/{name}.json"](Links("https://wiki/ctrlrec")))
+    urls = {link["url"] for link in whole["links"] if link["type"] == "link"}
+    runbooks = {alert.name for alert in ALERTS if alert.dashboard == whole["uid"]}
+    assert runbooks
+    assert urls == {"https://wiki/ctrlrec", *(f"https://wiki/ctrlrec/{name}.md" for name in runbooks)}
 
 
 @needs_promtool

@@ -43,6 +43,19 @@ def test_runbook(path: Path) -> None:
     assert all((FOLDER / link).exists() for link in links)
 
 
+@pytest.mark.parametrize("query", [query for path in RUNBOOKS for query in queries(path)])
+def test_a_query_shows_our_workers_and_no_age_of_1970(query: str) -> None:
+    assert re.findall(r"\b(?:up|process_\w+)\b(?!{job=~\"" + re.escape(thresholds.JOBS) + '")', query) == []
+    if " - " in query and "_timestamp_seconds" in query:
+        assert "_timestamp_seconds > 0)" in query, "what has not happened yet is 0"
+
+
+def test_causes_are_in_the_runbooks() -> None:
+    causes = {(alert.name, alert.labels["cause"]) for alert in ALERTS if "cause" in alert.labels}
+    assert causes >= {("Stalled", "hung"), ("LoopBlocked", "silent")}
+    assert {(n, c) for n, c in causes if f'`cause="{c}"`' not in (FOLDER / f"{n}.md").read_text()} == set()
+
+
 @needs_promtool
 def test_queries_can_be_pasted(tmp_path: Path) -> None:
     assert unreadable((query for path in RUNBOOKS for query in queries(path)), tmp_path) == ""
@@ -81,7 +94,7 @@ _COMMAND = re.compile(r"(?m)(?:`|^    )ctrlrec ([^`\n]+)")
 
 
 def wrong_words(command: str) -> list[str]:
-    """The words of `ctrlrec ...` that are neither a command nor an option of it."""
+    """The words of `ctrlrec ...` that are neither a command nor an option of it, or what ends at a group."""
     at, wrong = typer.main.get_command(build()), []
     for word in command.partition("  #")[0].split():
         commands = getattr(at, "commands", {})
@@ -89,7 +102,7 @@ def wrong_words(command: str) -> list[str]:
             at = commands[word]
         elif commands or (word.startswith("--") and word not in {name for each in at.params for name in each.opts}):
             wrong.append(word)
-    return wrong
+    return wrong or ([f"{command}: which?"] if getattr(at, "commands", {}) else [])
 
 
 @pytest.mark.parametrize("path", [*RUNBOOKS, ROOT / "docs/operations.md"], ids=lambda path: path.stem)
@@ -103,6 +116,7 @@ def test_commands_and_settings_exist(path: Path) -> None:
 
 def test_a_wrong_command_is_noticed() -> None:
     assert wrong_words("bundle roll-back --now") == ["roll-back", "--now"]
+    assert wrong_words("evaluate") == ["evaluate: which?"]
     assert wrong_words("redrive --class bug --sent") == ["--sent"]
     assert wrong_words("dead-letters show 0@17  # one of them") == []
 
