@@ -4,23 +4,21 @@ once it is whole. So whatever ends a recorder, the next one neither loses a reco
 import fcntl
 import os
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import OffsetOutOfRangeError
 
 from ranker.durable import replacing, sync
 from ranker.errors import BrokerError, ConfigError, DataError
 from streams.kafka import broker_errors, check_reachable, kafka_python_connection
-from streams.replay.archive import SCHEMA, Held, held, name_of
+from streams.replay.archive import SCHEMA, held, name_of
 from streams.replay.log import KINDS
-from streams.scan import TAIL, scan
+from streams.scan import TAIL
 from streams.settings import Settings
 
 DEFAULT = KINDS
@@ -75,8 +73,7 @@ class Recorder:
     def run(self, *, once: bool = False, tell: Callable[[str], object] = lambda _: None) -> int:
         """Record until `stop`, or `once` only up to where the topics end now. Returns how many records were written.
 
-        Raises BrokerError, also for a topic that was made again, and DataError where records were deleted before they
-        were recorded.
+        Raises BrokerError, and DataError where records were deleted before they were recorded.
         """
         lock = self._locked()
         try:
@@ -106,14 +103,7 @@ class Recorder:
     def _record(self, consumer: Any, tell: Callable[[str], object], ends: dict[Any, int] | None) -> None:
         due = time.monotonic() + self._every
         while not self._stopped:
-            try:
-                polled = consumer.poll(timeout_ms=round(TAIL * 1000))
-            except OffsetOutOfRangeError:  # deleted before they were read, or the topic was made again
-                self._write_all()
-                noted = {place: waiting.next for place, waiting in self._waiting.items()}
-                self._waiting.clear()
-                self._assign(consumer, tell, noted)
-                continue
+            polled = consumer.poll(timeout_ms=round(TAIL * 1000))
             for place, records in polled.items():
                 self._take(_Place(place.topic.removeprefix(self._settings.topic_prefix), place.partition), records)
             if ends is not None and not polled and all(consumer.position(each) >= end for each, end in ends.items()):
@@ -127,13 +117,8 @@ class Recorder:
                 due = time.monotonic() + self._every
         self._write_all()
 
-    def _assign(
-        self, consumer: Any, tell: Callable[[str], object], noted: Mapping[_Place, int] = MappingProxyType({})
-    ) -> None:
-        """Begin to read partitions that are new, each where its files end, and at its beginning where it has none.
-
-        `noted` says of partitions that were being read where that was.
-        """
+    def _assign(self, consumer: Any, tell: Callable[[str], object]) -> None:
+        """Begin to read partitions that are new, each where its files end, and at its beginning where it has none."""
         found = []
         for topic in self._topics:
             partitions = consumer.partitions_for_topic(self._settings.topic(topic)) or ()
@@ -142,8 +127,7 @@ class Recorder:
             return
         places = {each: TopicPartition(self._settings.topic(each.topic), each.partition) for each in found}
         beginnings = consumer.beginning_offsets(list(places.values()))
-        ends = consumer.end_offsets(list(places.values()))
-        consumer.assign({*consumer.assignment(), *places.values()})  # keeps the positions of the former
+        consumer.assign([*consumer.assignment(), *places.values()])  # keeps the positions of the former
         for topic in {each.topic for each in found}:
             for file in self._archive.glob(f"topic={topic}/hour=*/{UNFINISHED}*"):
                 file.unlink()
@@ -151,9 +135,7 @@ class Recorder:
             for place in (each for each in found if each.topic == topic):
                 beginning = beginnings[places[place]]
                 file_ = last.get(place.partition)
-                start = noted.get(place, file_.last + 1 if file_ else beginning)
-                if start > beginning:
-                    self._same_topic(place, start, ends[places[place]], file_)
+                start = file_.last + 1 if file_ else beginning
                 if start < beginning:
                     lost = f"{self._settings.topic(topic)}[{place.partition}]: offsets {start} to {beginning - 1}"
                     if not self._allow_gaps:
@@ -164,24 +146,6 @@ class Recorder:
                     start = beginning
                 self._waiting[place] = _Waiting(start, file_.hour if file_ else "")
                 consumer.seek(places[place], start)
-
-    def _same_topic(self, place: _Place, start: int, end: int, last: Held | None) -> None:
-        """Raises BrokerError where the record before `start` is not the one that was recorded, or cannot be there."""
-        where = f"{self._settings.topic(place.topic)}[{place.partition}]"
-        again = "the topic was deleted and made again; record it into another archive"
-        # The embedded broker's end is where its last batch begins.
-        records = scan(self._settings, place.topic, {place.partition: min(end, start - 1)})
-        found = next((record for record in records if record.offset >= start - 1), None)
-        records.close()  # type: ignore[attr-defined]
-        if found is None and end < start:
-            raise BrokerError(
-                f"{where} was recorded up to offset {start - 1}, and ends before offset {end} now: {again}"
-            )
-        if found is not None and last is not None and found.offset == last.last:
-            kept = pq.read_table(last.file, columns=["timestamp", "key", "value"])
-            was = (kept["timestamp"][-1].value, kept["key"][-1].as_py(), kept["value"][-1].as_py())
-            if was != (found.timestamp, found.key, found.value):
-                raise BrokerError(f"{where}: offset {found.offset} is not the record that was recorded: {again}")
 
     def _take(self, place: _Place, records: list[Any]) -> None:
         waiting = self._waiting[place]

@@ -132,26 +132,3 @@ def test_two_do_not_write_to_one_archive(settings: Settings, producer: Any, tmp_
 
     with pytest.raises(BrokerError, match="ctrlrec topics"):
         Recorder(renamed, tmp_path, ["candidates"]).run(once=True)
-
-
-def test_a_topic_that_was_made_again_is_refused(settings: Settings, producer: Any, tmp_path: Path) -> None:
-    """The archive says of another record, or of more of them, than the topic has."""
-    from ranker.errors import BrokerError
-    from streams.replay.record import Recorder
-
-    for number in range(4):
-        producer.send(settings.topic("candidates"), f"{number}".encode(), partition=0).get(timeout=10)
-    other = msgspec.structs.replace(settings, topic_prefix=f"{settings.topic_prefix}again.")
-    from streams.topics import ensure_topics
-
-    ensure_topics(other)
-    assert Recorder(settings, tmp_path, ["candidates"]).run(once=True) == 4
-    with pytest.raises(
-        BrokerError, match=r"again\.candidates\[0\] was recorded up to offset 3, and ends before offset 0"
-    ):
-        Recorder(other, tmp_path, ["candidates"]).run(once=True)
-    for _ in range(6):
-        producer.send(other.topic("candidates"), b"other", partition=0).get(timeout=10)
-    with pytest.raises(BrokerError, match=r"candidates\[0\]: offset 3 is not the record that was recorded"):
-        Recorder(other, tmp_path, ["candidates"]).run(once=True)
-    assert Recorder(settings, tmp_path, ["candidates"]).run(once=True) == 0
