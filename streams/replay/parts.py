@@ -13,7 +13,6 @@ from ranker.durable import replacing, sync
 from ranker.errors import DataError
 from ranker.events import Adherence, Explanation, Ranking
 from ranker.rank import Fused, Ready, rankings
-from ranker.run import Flat
 from streams.replay.state import Codes
 from streams.replay.variants import Batch
 from streams.wire import decode_ranking, encode
@@ -30,13 +29,13 @@ class Part(Protocol):
     def add(self, batch: Batch) -> None:
         """The rankings of a batch."""
 
-    def close(self, codes: Codes) -> None:
+    def close(self) -> None:
         """It is on the disk, under its name, when this returns."""
 
 
-def part(file: Path, format_: Format) -> Part:
-    """A part that is to become `file`."""
-    return JsonLines(file) if format_ == "jsonl" else Columns(file)
+def part(file: Path, format_: Format, codes: Codes) -> Part:
+    """A part that is to become `file`; `codes` are by what items are numbered in it."""
+    return JsonLines(file) if format_ == "jsonl" else Columns(file, codes)
 
 
 class JsonLines:
@@ -50,7 +49,7 @@ class JsonLines:
             b"".join(encode(each) + b"\n" for each in (batch if isinstance(batch, list) else rankings(*batch)))
         )
 
-    def close(self, codes: Codes) -> None:
+    def close(self) -> None:
         self._append(b"")
         finish(self._file)
 
@@ -66,9 +65,9 @@ class JsonLines:
 class Columns:
     """Parquet: the fields of a Ranking as columns, item ids as codes with a dictionary."""
 
-    def __init__(self, file: Path) -> None:
-        self._file, self._batches = file, list[dict[str, Any]]()
-        self._entries, self._ids = 0, np.empty(0, object)
+    def __init__(self, file: Path, codes: Codes) -> None:
+        self._file, self._codes, self._batches = file, codes, list[dict[str, Any]]()
+        self._entries = 0
         self._writer: Any = None
 
     def add(self, batch: Batch) -> None:
@@ -103,34 +102,27 @@ class Columns:
                 "explain": self._explained(ready, fused),
             }
         )
-        self._met(flat)
         self._entries += len(order)
         if self._entries >= ROW_GROUP:
-            self._write(self._ids.tolist())
-
-    def _met(self, flat: Flat) -> None:
-        """Keep the ids of the numbers that are new."""
-        self._ids = np.append(self._ids, np.full(max(0, flat.numbers.max() + 1 - len(self._ids)), "", object))
-        new = np.flatnonzero((self._ids == "")[flat.numbers])
-        self._ids[flat.numbers[new]] = [flat.ids[entry] for entry in new.tolist()]
+            self._write()
 
     def _explained(self, ready: Ready, fused: Fused) -> list[Explanation | None]:
         if not any(asked.candidates.explain for asked in ready.flat.run):
             return [None] * len(ready.flat.run)
         return [ranking.explain for ranking in rankings(ready, fused)]
 
-    def close(self, codes: Codes) -> None:
+    def close(self) -> None:
         if self._batches or self._writer is None:
-            self._write(list(codes))
+            self._write()
         with file_errors(self._file):
             self._writer.close()
         finish(self._file)
 
-    def _write(self, ids: list[str]) -> None:
+    def _write(self) -> None:
         """What waits becomes a row group."""
         import pyarrow.parquet as pq
 
-        table = self._table(ids)
+        table = self._table()
         with file_errors(self._file):
             if self._writer is None:
                 self._file.parent.mkdir(parents=True, exist_ok=True)
@@ -140,7 +132,7 @@ class Columns:
             self._writer.write_table(table)
         self._batches, self._entries = [], 0
 
-    def _table(self, item_ids: list[str]) -> Any:
+    def _table(self) -> Any:
         import pyarrow as pa
 
         def flat(name: str) -> list[Any]:
@@ -148,7 +140,7 @@ class Columns:
 
         lengths = np.concatenate([[0], *(batch["lengths"] for batch in self._batches)])
         items = np.concatenate([np.empty(0, np.int32), *(batch["items"] for batch in self._batches)])
-        ids = pa.DictionaryArray.from_arrays(pa.array(items), pa.array(item_ids, pa.string()))
+        ids = pa.DictionaryArray.from_arrays(pa.array(items), pa.array(list(self._codes), pa.string()))
         explained = flat("explain")
         steered = np.concatenate([np.empty(0, np.bool_), *(batch["steered"] for batch in self._batches)])
         figures = np.concatenate([np.empty((FIGURES, 0)), *(batch["adherence"] for batch in self._batches)], 1)

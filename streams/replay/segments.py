@@ -105,7 +105,7 @@ class Segment:
         self.number, self._layout, self._variants = number, layout, variants
         self.codes = Codes()
         self.events, self.lists, self._ranked = Counter[str](), 0, 0
-        self._parts = [part(layout.part(variant, number), layout.format) for variant in variants]
+        self._parts = [part(layout.part(variant, number), layout.format, self.codes) for variant in variants]
         self._degraded = [Counter[str]() for _ in variants]
         self._sums = Sums()
         self._moves, self._crossings = np.zeros((len(variants), 2, GROUPS, 0)), np.zeros((len(variants), 2, 0))
@@ -179,7 +179,7 @@ class Segment:
     def close(self) -> None:
         """Write it. Raises DataError."""
         for each in self._parts:
-            each.close(self.codes)
+            each.close()
         users, sums, pairs = self._sums.by_user()
         figures = Figures(
             lists=self.lists,

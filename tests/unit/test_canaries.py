@@ -110,3 +110,22 @@ def test_a_tower_that_fails_is_told_and_ends_nothing() -> None:
     assert known.baseline == {"wish": 1.0}
     assert value(registry, "ndcg_ratio", kind="wish") == 0
     assert (value(registry, "last_run_timestamp_seconds") or 0) > 1e9
+
+
+def test_old_figures_are_not_held_against_a_new_baseline() -> None:
+    registry = CollectorRegistry()
+    quality = Metrics(registry).quality
+
+    def pair() -> tuple[float | None, ...]:
+        names = (f"feedranker_canary_{name}" for name in ("ndcg_ratio", "baseline_ndcg_ratio"))
+        return tuple(registry.get_sample_value(name, {"kind": "wish"}) for name in names)
+
+    quality.canaries(1.0, {}, {"wish": 0.5})
+    assert pair() == (0.0, 0.5)
+    quality.canaries(2.0, {"wish": 0.5}, {"wish": 0.5})
+    quality.canaries(3.0, {}, {"wish": 0.9})
+    assert pair() == (0.5, 0.5)
+    quality.canaries(4.0, {"wish": 0.8}, {"wish": 0.9})
+    assert pair() == (0.8, 0.9)
+    quality.canaries(5.0, {}, {})
+    assert pair() == (0.8, 0.0)

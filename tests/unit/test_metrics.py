@@ -246,19 +246,3 @@ def test_the_exposition_follows_the_conventions(scrape: Scrape) -> None:
 def test_two_sets_of_metrics_do_not_fit_in_one_registry(scrape: Scrape) -> None:
     with pytest.raises(ValueError, match="Duplicated"):
         Metrics(scrape.registry)
-
-
-def test_old_canaries_are_not_held_against_a_new_baseline(scrape: Scrape) -> None:
-    def pair() -> tuple[float | None, ...]:
-        return tuple(scrape(f"canary_{name}", kind="wish") for name in ("ndcg_ratio", "baseline_ndcg_ratio"))
-
-    quality = scrape.metrics.quality
-    quality.canaries(1.0, {}, {"wish": 0.5})
-    assert pair() == (0.0, 0.5)
-    quality.canaries(2.0, {"wish": 0.5}, {"wish": 0.5})
-    quality.canaries(3.0, {}, {"wish": 0.9})
-    assert pair() == (0.5, 0.5)
-    quality.canaries(4.0, {"wish": 0.8}, {"wish": 0.9})
-    assert pair() == (0.8, 0.9)
-    quality.canaries(5.0, {}, {})
-    assert pair() == (0.8, 0.0)

@@ -8,17 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ranker.embed import RequestEmbedder
-from ranker.errors import BadEvent, BundleError, ConfigError, DataError
+from ranker.errors import BundleError, ConfigError, DataError
 from ranker.fusion import FUSIONS
 from ranker.rank import rank
 from ranker.run import Steering
-from streams.replay import onepass, parts
+from streams.replay import onepass
 from streams.replay.job import replay
-from streams.replay.log import Entry
 from streams.replay.parts import read_part
-from streams.replay.plan import planned
-from streams.replay.sources import open_source
-from streams.replay.state import State
 from streams.replay.totals import read_totals
 from streams.wire import decode_ranking, encode
 from tests.smallbundle import SmallBundle
@@ -117,38 +113,6 @@ def test_parquet_says_the_same(tmp_path: Path) -> None:
     outcome = replay(job_of(log, tmp_path / "columns", weights=[0.3], format="parquet", segment=4))
     parts = [outcome.layout.part(outcome.plan.variants[0], segment) for segment in outcome.segments]
     assert [encode(ranking) for part in parts for ranking in read_part(part)] == lines
-
-
-@pytest.mark.parametrize("format_", ["jsonl", "parquet"])
-def test_rankings_are_written_as_they_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_: Any) -> None:
-    lines = replayed(tmp_path, mixed(), weights=[0.3]).rankings
-    monkeypatch.setattr(parts, "ROW_GROUP", 1)
-    monkeypatch.setattr(onepass.Way.__new__, "__defaults__", (False, False, 1000, 1, 100_000))
-    sizes, add = list[int](), parts.Columns.add if format_ == "parquet" else parts.JsonLines.add
-
-    def adding(part: Any, batch: Any) -> None:
-        add(part, batch)
-        sizes.append((tmp_path / "pieces" / "rankings" / name / f"part-00000.{format_}.part").stat().st_size)
-
-    job = job_of(tmp_path / "log.jsonl", tmp_path / "pieces", weights=[0.3], format=format_)
-    name = planned(job, open_source(job.log, job.settings)).variants[0].name
-    monkeypatch.setattr(parts.Columns if format_ == "parquet" else parts.JsonLines, "add", adding)
-    outcome = replay(job)
-    assert len(set(sizes)) == len(sizes) == len(lines)
-    (part,) = (outcome.layout.part(outcome.plan.variants[0], segment) for segment in outcome.segments)
-    assert [encode(ranking) for ranking in parts.read_part(part)] == lines
-
-
-@pytest.mark.parametrize("value", [{"text": " "}, {}])
-def test_a_fleets_state_refuses_what_says_nothing(value: dict[str, str]) -> None:
-    state = State([], 1000)
-    request = {"event_id": "r", "user_id": "u", "op": "set", "created_at": 1.0}
-    with pytest.raises(BadEvent, match=r"blank|no text"):
-        state.request(Entry("requests", encode(request | value), 1))
-    with pytest.raises(BadEvent, match="blank"):
-        state.item(Entry("items", encode({"item_id": "i", "text": " "}), 1))
-    with pytest.raises(BadEvent, match="blank"):
-        state.asked(a_list("e", request=" "), 0)
 
 
 def test_pins_are_what_served(tmp_path: Path) -> None:
