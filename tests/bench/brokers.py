@@ -1,6 +1,7 @@
 """A broker for the benchmarks, beside the load and away from the work."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,9 +21,9 @@ def broker(bench: Bench) -> Iterator[str]:
     home = os.environ.get("KAFKA_HOME")
     with on_core(bench.cores.load):
         if home:
-            folder = bench.folder / "kafka"
-            folder.mkdir(exist_ok=True)
-            with KafkaServer(Path(home), folder) as server:
+            # A folder of its own: one that is there keeps the port that its first node had.
+            folder = tempfile.mkdtemp(prefix="kafka-", dir=bench.folder)
+            with KafkaServer(Path(home), Path(folder)) as server:
                 yield server.bootstrap
         else:
             with EmbeddedBroker() as embedded:
