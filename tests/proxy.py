@@ -4,7 +4,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
@@ -51,10 +51,16 @@ class Proxy:
 
     def cut(self, seconds: float) -> None:
         """Drop every connection, and let none through for so long."""
+        with self.away():
+            time.sleep(seconds)
+
+    @contextlib.contextmanager
+    def away(self) -> Iterator[None]:
+        """The same for as long as the context lasts."""
         self._cut = True
         try:
             self._drop()
-            time.sleep(seconds)
+            yield
         finally:
             self._cut = False
 

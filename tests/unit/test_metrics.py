@@ -195,8 +195,8 @@ def test_the_rest(scrape: Scrape) -> None:
     metrics.beat(55.0, -0.001)
     metrics.build("1.2", "3.11")
     metrics.bundle("movies", "abc", 77.0)
-    metrics.consumer_lag({("candidates", 0): 5, ("candidates", 1): 6})
-    metrics.consumer_lag({("candidates", 1): 7})
+    metrics.consumer_lag({("candidates", 0): 5, ("candidates", 1): 6}, 50.0)
+    metrics.consumer_lag({("candidates", 1): 7}, 55.0)
     assert scrape("control_requests_total", op="set", ood="0") == 1
     assert scrape("cache_requests_total", cache="requests", result="hit") == 5
     assert scrape("cache_requests_total", cache="requests", result="stale") == 3
@@ -211,6 +211,10 @@ def test_the_rest(scrape: Scrape) -> None:
     assert scrape("item_vectors_built_timestamp_seconds") == 77
     assert scrape("consumer_lag_events", topic="candidates", partition="0") is None
     assert scrape("consumer_lag_events", topic="candidates", partition="1") == 7
+    assert scrape("consumer_lag_timestamp_seconds") == 55
+    metrics.consumer_lag(None, 66.0)
+    assert scrape("consumer_lag_events", topic="candidates", partition="1") is None
+    assert scrape("consumer_lag_timestamp_seconds") == 55
 
 
 def test_closed_label_sets_are_there_from_the_start(scrape: Scrape) -> None:

@@ -81,7 +81,7 @@ def test_what_is_wrong_is_named(worker: Worker) -> None:
             worker.metrics.dead_letter("schema")
         for number in range(100):
             worker.metrics.quality.control_request("set", ood=number < 40)
-        worker.metrics.consumer_lag({("feed.candidates", 0): 100_000})
+        worker.metrics.consumer_lag({("feed.candidates", 0): 100_000}, time.time())
         for _ in range(300):
             worker.metrics.quality.order_correlation(fused_base=1.0, fused_request=0.0, base_request=0.0, overlap=1.0)
         for _ in range(600):
@@ -144,7 +144,7 @@ def test_a_worker_that_has_only_just_started_is_not_wrong(worker: Worker) -> Non
 @pytest.mark.parametrize(("ago", "verdict"), [(10.0, "well"), (90.0, "wrong")])
 def test_what_waits_is_wrong_once_nothing_was_consumed_for_long(worker: Worker, ago: float, verdict: str) -> None:
     worker.metrics.consumed("requests", [1.0], time.time() - ago)
-    worker.metrics.consumer_lag({("feed.candidates", 0): 1})
+    worker.metrics.consumer_lag({("feed.candidates", 0): 1}, time.time())
     lag = look(worker)["lag"]
     assert (lag.value, lag.verdict) == ("1 events", verdict)
 
