@@ -84,6 +84,7 @@ class Metrics:
         )
         self._rebalance = rebalance.labels()
 
+        self._partitions = gauge("assigned_partitions", "Partitions of candidate lists that it ranks", "holds")
         self._controls = gauge("controls_active", "Controls held in memory", "holds")
         self._items = gauge("item_vectors", "Items that have a vector", "holds")
         self._items_built = gauge(
@@ -156,9 +157,9 @@ class Metrics:
                 self._consumer_lag.labels(topic, str(partition)).set(events)
             self._lag_told.set(now)
 
-    def holds(self, *, controls: int | None = None, items: int | None = None) -> None:
-        """What is in memory: controls and item vectors."""
-        for gauge, value in ((self._controls, controls), (self._items, items)):
+    def holds(self, *, controls: int | None = None, items: int | None = None, partitions: int | None = None) -> None:
+        """What is in memory, controls and item vectors, and how many partitions of candidate lists are the worker's."""
+        for gauge, value in ((self._controls, controls), (self._items, items), (self._partitions, partitions)):
             if value is not None:
                 gauge.set(value)
 

@@ -30,9 +30,11 @@ async def watch_state(
             # What it embedded while it was made ready was nobody's look-up.
             hits, misses = serving.embedder.hits, serving.embedder.misses
         embedder = serving.embedder
-        health.set("partitions_assigned", bool(app.consumer.assignment()))
+        assigned = app.consumer.assignment()
+        health.set("partitions_assigned", bool(assigned))
         health.set("controls_recovered", all(topic.ready for topic in topics))
-        metrics.holds(controls=len(controls), items=len(serving.model.items))
+        lists = sum(place.topic == app.settings.topic("candidates") for place in assigned)
+        metrics.holds(controls=len(controls), items=len(serving.model.items), partitions=lists)
         metrics.cache_requests(embedder.hits - hits, embedder.misses - misses, controls.stale - stale)
         hits, misses, stale = embedder.hits, embedder.misses, controls.stale
         await asyncio.sleep(STATE_INTERVAL)

@@ -4,7 +4,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -51,18 +51,19 @@ class Proxy:
 
     def cut(self, seconds: float) -> None:
         """Drop every connection, and let none through for so long."""
-        with self.away():
-            time.sleep(seconds)
-
-    @contextlib.contextmanager
-    def away(self) -> Iterator[None]:
-        """The same for as long as the context lasts."""
-        self._cut = True
         try:
-            self._drop()
-            yield
+            self.cut_off()
+            time.sleep(seconds)
         finally:
-            self._cut = False
+            self.let_in()
+
+    def cut_off(self) -> None:
+        """Drop every connection, and let none through until `let_in`."""
+        self._cut = True
+        self._drop()
+
+    def let_in(self) -> None:
+        self._cut = False
 
     def _drop(self) -> None:
         with self._lock:

@@ -154,6 +154,15 @@ SERVICE = Group(
             "ctrlrec-kafka", t.UNREACHABLE_FOR, {"cause": "unreachable"},
         ),
         Alert(
+            "Stalled", "page",
+            # What nobody has been assigned has no lag, either.
+            "sum by (job) (feedranker_assigned_partitions) == 0",
+            "{{ $labels.job }}: no worker has a partition",
+            f"For {t.STALLED_FOR} the group has assigned none to any worker: its rebalance does not end, and nothing is "
+            "consumed.",
+            "ctrlrec-kafka", t.STALLED_FOR, {"cause": "unassigned"},
+        ),
+        Alert(
             "LagGrowing", "page",
             f"job_topic:feedranker_consumer_lag_seconds:rate5m > {t.LAG_SECONDS}\n"
             f"and deriv(job_topic:feedranker_consumer_lag_events:sum[{t.LAG_FOR}]) > 0",

@@ -53,6 +53,8 @@ KAFKA = Dashboard(
                       [(increase("rebalances_total", "instance"), "{{instance}}")]),
                 Panel("Length of a rebalance", "90th percentile; nothing is consumed meanwhile.", "s",
                       [(quantile(0.9, "rebalance_duration_seconds", "job"), "{{job}}")]),
+                Panel("Partitions", "Of candidate lists, by the worker that ranks them. One without any is a spare.", "short",
+                      [(gauge("assigned_partitions"), "{{instance}}")], stack=True),
                 Panel("Kafka silent for", "Since the broker last told a worker how much waits.", "s",
                       [(age(gauge("consumer_lag_timestamp_seconds")), "{{instance}}")], limit=t.UNREACHABLE_SECONDS),
                 Panel("Confirmation", "99th percentile of the broker's confirmation of rankings.", "s",

@@ -191,7 +191,7 @@ def test_the_rest(scrape: Scrape) -> None:
     metrics.cache_requests(hits=5, misses=2, stale=3)
     metrics.dead_letter("schema")
     metrics.rebalanced(4.0)
-    metrics.holds(controls=7, items=1682)
+    metrics.holds(controls=7, items=1682, partitions=2)
     metrics.beat(55.0, -0.001)
     metrics.build("1.2", "3.11")
     metrics.bundle("movies", "abc", 77.0)
@@ -204,6 +204,7 @@ def test_the_rest(scrape: Scrape) -> None:
     assert scrape("rebalance_duration_seconds_sum") == 4
     assert scrape("controls_active") == 7
     assert scrape("item_vectors") == 1682
+    assert scrape("assigned_partitions") == 2
     assert scrape("event_loop_lag_seconds_sum") == 0
     assert scrape("heartbeat_timestamp_seconds") == 55
     assert scrape("build_info", version="1.2", python="3.11") == 1
