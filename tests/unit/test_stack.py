@@ -174,6 +174,6 @@ def test_alertmanager_knows_the_alerts() -> None:
         assert rule["equal"][0] == "job"
     for rule in config["inhibit_rules"]:
         if "instance" not in rule["equal"] and re.search(r'"(Stalled|Down)"', rule["source_matchers"][0]):
-            assert {'cause = ""', 'instance = ""'} & set(rule["source_matchers"]), "one worker would silence a job"
+            assert 'instance = ""' in rule["source_matchers"], "one worker would silence a job"
     (down,) = [rule for rule in config["inhibit_rules"] if rule["target_matchers"] == ['alertname = "Down"']]
     assert down["equal"] == ["job", "instance"], "one that hangs would keep another's end a secret"
