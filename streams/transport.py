@@ -83,7 +83,7 @@ class QuickThread(driver.AIOKafkaConsumerThread):
 
     def positions(self) -> dict[TP, int]:
         """Where each partition is fetched from next. At once, from any thread; aiokafka's own way may wait."""
-        subscription = self._consumer._subscription.subscription
+        subscription = self._consumer and self._consumer._subscription.subscription
         assignment = subscription and subscription.assignment
         if not assignment:
             return {}
