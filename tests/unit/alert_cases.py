@@ -30,7 +30,8 @@ UP = {f"up{{{WORKER}}}": "1x60"}
 
 @dataclass(frozen=True)
 class Case:
-    """`fires` are the only alerts that fire after `minutes`: names, or for a burn (name, window)."""
+    """`fires` are the only alerts that fire after `minutes`: names, with (name, window) for a burn and (name, cause) for one
+    that has causes."""
 
     name: str
     series: Series
@@ -93,23 +94,25 @@ FAILURES = [
     Case("drift, too few vectors to tell", UP | places(100, [0.02] * 5 + [0.18] * 5)),
     Case("canary failed", UP | canary("0.8x30 0.6x30"), {"CanaryFailed"}),
     Case("canary well", UP | canary("0.75x60")),
-    Case("canary not run", UP | canary("0.8x60", "0+60x40 2400x20"), {"CanaryFailed"}),
-    Case("canary never run", UP | canary("0x60", "0x60"), {"CanaryFailed"}),
+    Case("canary not run", UP | canary("0.8x60", "0+60x40 2400x20"), {("CanaryFailed", "not run")}),
+    Case("canary never run", UP | canary("0x60", "0x60"), {("CanaryFailed", "not run")}),
     Case("no canaries", UP | canary("0x60", "0x60", 0)),
     Case(
         "hangs",
         {f"up{{{WORKER}}}": "1x50 0x10", f"scrape_duration_seconds{{{WORKER}}}": "0.01x50 10x10"},
-        {"Stalled", "Down"},
+        {("Stalled", "hung"), "Down"},
     ),
     Case("hangs for a minute", {f"up{{{WORKER}}}": "1x58 0x1", f"scrape_duration_seconds{{{WORKER}}}": "10x60"}),
     Case(
         "refuses for three minutes", {f"up{{{WORKER}}}": "1x56 0x3", f"scrape_duration_seconds{{{WORKER}}}": "0.001x60"}
     ),
-    Case("Kafka unreachable", UP | told("0+60x49 3000x10"), {"Stalled"}),
-    Case("Kafka unreachable from the start", UP | told("0x60"), {"Stalled"}),
+    Case("Kafka unreachable", UP | told("0+60x49 3000x10"), {("Stalled", "unreachable")}),
+    Case("Kafka unreachable from the start", UP | told("0x60"), {("Stalled", "unreachable")}),
     Case("Kafka unreachable for a minute", UP | told("0+60x57 3420x2")),
     Case("others' processes", UP | {f"process_start_time_seconds{{{WORKER}}}": "1x60"}),
-    Case("no partition for anybody", UP | assigned("4x49 0x10") | assigned("0x60", "b:9108"), {"Stalled"}),
+    Case(
+        "no partition for anybody", UP | assigned("4x49 0x10") | assigned("0x60", "b:9108"), {("Stalled", "unassigned")}
+    ),
     Case("no partition for a spare", UP | assigned("4x60") | assigned("0x60", "b:9108")),
     Case("no partition for a minute", UP | assigned("4x57 0x2")),
     Case("stalled", UP | lists("5x60"), {"Stalled"}),
@@ -128,7 +131,7 @@ FAILURES = [
     Case(
         "silent loop, for the 50 s that the watchdog leaves it",
         UP | metric("heartbeat_timestamp_seconds", "0+60x59 3550"),
-        {"LoopBlocked"},
+        {("LoopBlocked", "silent")},
     ),
     Case("silent loop, ended by the watchdog", UP | metric("heartbeat_timestamp_seconds", "0+60x57 3430 3540 0")),
     Case("late loop", UP | loop(0.1), {"LoopBlocked"}),
