@@ -40,7 +40,8 @@ KAFKA = Dashboard(
             [
                 Panel("Dead letters", "In each step, by reason.", "short",
                       [(increase("dead_letters_total", "reason"), "{{reason}}")], stack=True),
-                Panel("Share of dead letters", "Of all events, over 15 m.", "percentunit",
+                Panel("Share of dead letters", f"Of all events, over 15 m; the alert waits for more than {t.DEAD_LETTERS}.",
+                      "percentunit",
                       [(f"job:feedranker_dead_letters:ratio_rate15m{{{JOBS}}}", "{{job}}")], limit=t.DEAD_LETTERS_SHARE),
                 Panel("Wrong clocks", "Events dated later than they were consumed, in each step.", "short",
                       [(increase("clock_skew_events_total", "topic"), "{{topic}}")]),
@@ -55,7 +56,7 @@ KAFKA = Dashboard(
                       [(quantile(0.9, "rebalance_duration_seconds", "job"), "{{job}}")]),
                 Panel("Partitions", "Of candidate lists, by the worker that ranks them. One without any is a spare.", "short",
                       [(gauge("assigned_partitions"), "{{instance}}")], stack=True),
-                Panel("Kafka silent for", "Since the broker last told a worker how much waits.", "s",
+                Panel("Kafka silent for", "Since the broker last told a worker how much waits, asked every 5 s.", "s",
                       [(age(gauge("consumer_lag_timestamp_seconds")), "{{instance}}")], limit=t.UNREACHABLE_SECONDS),
                 Panel("Confirmation", "99th percentile of the broker's confirmation of rankings.", "s",
                       [(quantile(0.99, "stage_duration_seconds", "instance", 'stage="emit"'), "{{instance}}")]),
