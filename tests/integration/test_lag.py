@@ -7,11 +7,9 @@ from pathlib import Path
 import pytest
 from kafka import KafkaProducer
 
-from streams.broker import EmbeddedBroker
 from streams.kafka import kafka_python_connection
 from tests.live import Live, candidates, live_settings, new_id
 from tests.prometheus import until
-from tests.proxy import Proxy
 from tests.unit.tiny_towers import bundle_folder
 
 
@@ -47,20 +45,3 @@ def _publish_in_a_transaction(live: Live) -> None:
     finally:
         producer.close(timeout=5)
     live.ranking(event["event_id"])
-
-
-def test_what_waits_is_not_told_while_the_broker_is_away(tmp_path: Path) -> None:
-    """The last figure would pass for the present one."""
-    with Proxy() as proxy, EmbeddedBroker(advertised=proxy.address) as broker:
-        proxy.target = "127.0.0.1", broker.port
-        with Live(live_settings(proxy.address, bundle_folder(), partitions=1), tmp_path) as live:
-            live.rank("reader")
-            until(lambda: asked(live) > 0)
-            assert lags(live)
-            proxy.cut_off()
-            last = asked(live)
-            until(lambda: not lags(live), 30)
-            assert asked(live) <= last + 6, "it was asked once more at most"
-            proxy.let_in()
-            until(lambda: asked(live) > last + 6 and lags(live), 60)
-            live.rank("reader")
