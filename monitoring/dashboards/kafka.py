@@ -19,8 +19,8 @@ KAFKA = Dashboard(
                     [(f"job_topic:feedranker_consumer_lag_seconds:rate5m{{{JOBS}}}", "{{job}} {{topic}}")],
                     limit=t.LAG_SECONDS,
                 ),
-                Panel("Lag in events", "End offset less committed offset, by partition.", "short",
-                      [(gauge("consumer_lag_events"), "{{topic}} {{partition}}")]),
+                Panel("Lag in events", "End offset less committed offset, by partition, whoever has it.", "short",
+                      [(f"max by (topic, partition) ({gauge('consumer_lag_events')})", "{{topic}} {{partition}}")]),
                 Panel("Consumed", "Events a second.", "reqps",
                       [(rate("event_age_seconds_count", "topic"), "{{topic}}")], stack=True),
                 Panel(
