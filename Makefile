@@ -8,7 +8,7 @@ UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 # More processes than most machines here have cores: much of the time is spent waiting for brokers. tests/beside.py hands out.
 THREE := -n 3 --dist loadfile --no-loadscope-reorder
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
-BREAK = KILLS=$(or $(KILLS),2) $(BIN)/python -m pytest -q
+BREAK = KILLS=$(or $(KILLS),2) $(BIN)/python -m pytest -q tests/faults tests/integration
 # The CPU build of torch: from the directory that pip is told of, if any, else from where torch publishes it.
 TORCH := $(if $(PIP_FIND_LINKS),UV_FIND_LINKS="$(PIP_FIND_LINKS)",UV_TORCH_BACKEND=cpu)
 

@@ -16,8 +16,8 @@ from tests.kafkaserver import KafkaServer
 
 BROKER = re.compile(r"^tests/(?:integration|faults)/.*\[(embedded|kafka)[\]-]")
 LONGEST = (
-    "worker on", "tests/integration/test_redrive", "tests/integration/test_replays", "tests/integration/test_processes",
-    "tests/unit/test_train.py", "tests/unit/test_alerts", "tests/unit/test_synthesis",
+    "tests/faults/test_workers_die", "worker on", "tests/integration/test_redrive", "tests/integration/test_replays",
+    "tests/integration/test_processes", "tests/unit/test_train.py", "tests/unit/test_alerts", "tests/unit/test_synthesis",
 )  # fmt: skip
 """They begin first, so that none of them is left alone at the end."""
 
