@@ -90,7 +90,7 @@ class Beside:
             self._config.add_cleanup(self._shared.close)
         node.workerinput |= self._shared.told
 
-    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Scheduling:
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Scheduling | None:
         if self._shared is not None:
             self._shared.wait_ready()  # the others collect tests meanwhile
-        return Scheduling(config, log)
+        return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None

@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings as hypothesis
 
 from streams.broker import EmbeddedBroker
 from streams.settings import Settings
 from tests import once
 from tests.kafkaserver import KafkaServer
 from tests.oracle import REPORT
+
+# Examples have no time limit of their own: the process may be waiting for others, and a test has its timeout.
+hypothesis.register_profile("ctrlrec", deadline=None)
+hypothesis.load_profile("ctrlrec")
 
 
 def pytest_configure(config: pytest.Config) -> None:
