@@ -40,7 +40,7 @@ def bars() -> Iterator[Callable[[str, int, int, int], None]]:
 
 def print_report(report: "Report", out: Path) -> None:
     """The figures of all variants, and where the rest is."""
-    from streams.replay.markdown import HEADINGS
+    from streams.replay.tables import HEADINGS
 
     table = Table("replay", *(variant.name for variant in report.variants))
     for name in report.variants[0].figures:

@@ -17,9 +17,10 @@ import numpy as np
 from msgspec import Struct
 
 from ranker.errors import DataError
-from streams.replay.figures import COLUMNS, GROUPS, PAIR_COLUMNS, Doubles, pairs_of, wider
+from streams.replay.figures import COLUMNS, GROUPS, wider
 from streams.replay.known import KNOWN, Known
 from streams.replay.log import BadLine
+from streams.replay.pairs import CLUSTERS, PAIR_COLUMNS, Doubles, by_user, pairs_of
 from streams.replay.segments import Feed, Figures, Layout, most_changed
 from streams.replay.variants import Variant
 
@@ -77,8 +78,9 @@ class Totals:
         at = _places(self.users, figures.users)
         self.sums = wider(self.sums, len(self.users), 1)
         self.sums[:, at] += _read(figures.sums, (len(self.variants), len(at), len(COLUMNS)))
-        self.pair_sums = wider(self.pair_sums, len(self.users), 1)
-        self.pair_sums[:, at] += _read(figures.pairs, (len(self.pairs), len(at), len(PAIR_COLUMNS)))
+        clusters = at if by_user(len(self.variants)) else list(range(CLUSTERS))
+        self.pair_sums = wider(self.pair_sums, max(self.pair_sums.shape[1], *clusters, -1) + 1, 1)
+        self.pair_sums[:, clusters] += _read(figures.pairs, (len(self.pairs), len(clusters), len(PAIR_COLUMNS)))
         at = _places(self.items, figures.items)
         self.moves = wider(self.moves, len(self.items), 3)
         self.moves[..., at] += _read(figures.moves, (len(self.variants), 2, GROUPS, len(at)))
@@ -122,10 +124,9 @@ class Totals:
         return Estimate(mean, mean - half, mean + half, int(lists), 1)
 
     def alike(self, pair: int, column: str) -> Estimate:
-        """Overlap or ρ of two variants' orders."""
-        return _estimate(
-            _Terms.of(self.pair_sums[pair, :, PAIR_COLUMNS.index(column)], self.sums[0, :, COLUMNS.index("lists")])
-        )
+        """Overlap or ρ of two variants' orders; of very many variants, `users` are groups of them."""
+        over, under = (self.pair_sums[pair, :, PAIR_COLUMNS.index(each)] for each in (column, "lists"))
+        return _estimate(_Terms.of(over, under))
 
 
 class _Terms(NamedTuple):
