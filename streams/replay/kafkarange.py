@@ -17,7 +17,7 @@ from streams.settings import Settings
 
 _RANGE = re.compile(r"^(?P<topic>[a-z]+)\[(?P<partition>\d+)\]@(?P<first>\d+)-(?P<last>\d*)$")
 NEEDED = ("requests", "candidates", "items")
-BEFORE: tuple[Kind, ...] = ("items", "requests")
+BEFORE: tuple[Kind, ...] = ("items", "requests", "controls")
 End = tuple[Kind, int, int, int]
 Ends = tuple[End, ...]
 
@@ -37,6 +37,8 @@ def settle(log: Log, settings: Settings) -> Ends:
             )
         ranges[match["topic"], int(match["partition"])] = first, last
     named = {topic for topic, _ in ranges}
+    if "requests" in named and "controls" not in named:
+        named.add("controls")  # none of them: they would bring the other requests back
     check_reachable(settings)
     ends: list[End] = []
     with broker_errors(settings):
@@ -108,7 +110,7 @@ class KafkaRange:
 
     def __init__(self, log: Log, settings: Settings) -> None:
         self._settings, self._ends = settings, log.ends or settle(log, settings)
-        self.total = sum(end - first for kind, _, first, end in self._ends if kind in NEEDED)
+        self.total = sum(end - first for kind, _, first, end in self._ends if kind in STATE)
 
     def identity(self) -> list[str]:
         """The broker, and which offsets."""

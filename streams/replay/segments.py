@@ -17,7 +17,7 @@ from ranker.adherence import TOP
 from ranker.errors import BadEvent
 from streams.replay.engagement import Clicked, estimate
 from streams.replay.figures import GROUPS, Sums, base_tops, compare, wider
-from streams.replay.log import BadLine, Where, bad_line
+from streams.replay.log import BadLine, Spot, bad_line
 from streams.replay.pairs import groups_of
 from streams.replay.parts import Format, part, write
 from streams.replay.state import Codes
@@ -27,13 +27,6 @@ LISTS = 16_384
 """In a segment. Its figures are held in memory until it is done."""
 FEEDS = 10
 """Feeds that are shown of each variant, and kept of each segment."""
-
-
-class Spot(NamedTuple):
-    """An entry of the log: how many came before it, and where it lies."""
-
-    order: int
-    where: Where
 
 
 class Feed(Struct, frozen=True):
