@@ -23,6 +23,7 @@ def markdown(report: Report, plots: Sequence[str]) -> str:
 
 def _head(report: Report) -> list[str]:
     rows = [
+        ("log", _code(report.log)),
         ("candidate lists", f"{report.lists:,}, of them ranked {report.ranked:,}"),
         ("users", f"{report.users:,}"),
         *((name, f"{count:,}") for name, count in sorted(report.events.items())),

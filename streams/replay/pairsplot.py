@@ -32,9 +32,9 @@ def draw_pairs(pyplot: Any, report: Report, file: Path) -> None:
         axis.set_yticks(range(len(names)), names, fontsize=7)
         figure.colorbar(image, ax=axis, shrink=0.8)
         if len(names) <= FIGURES_UP_TO:
-            _write(axis, square, limits)
+            _write(axis, square, limits, both_ends_dark=colours == "RdBu")
     figure.tight_layout()
-    figure.savefig(file, dpi=110)
+    figure.savefig(file, dpi=110, bbox_inches="tight")
 
 
 def _square(report: Report, figure: Any, same: float, other_way: int) -> Doubles:
@@ -47,11 +47,11 @@ def _square(report: Report, figure: Any, same: float, other_way: int) -> Doubles
     return square
 
 
-def _write(axis: Any, square: Doubles, limits: tuple[float, float]) -> None:
+def _write(axis: Any, square: Doubles, limits: tuple[float, float], *, both_ends_dark: bool) -> None:
     for (row, column), value in np.ndenumerate(square):
         if row == column or np.isnan(value):
             continue
         share = (value - limits[0]) / (limits[1] - limits[0] or 1.0)
         # Light on what is dark: the lower end of viridis, and both ends of RdBu.
-        dark = share < 0.5 if limits[1] == 1.0 else not 0.2 < share < 0.8
+        dark = not 0.15 < share < 0.85 if both_ends_dark else share < 0.5
         axis.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=6, color="white" if dark else "black")

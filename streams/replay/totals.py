@@ -9,7 +9,7 @@ delete-a-group jackknife, SE² = (G - 1) / G · Σ_g (R without g - R)² (Kott, 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import nan, sqrt
+from math import inf, nan, sqrt
 from typing import NamedTuple
 
 import msgspec
@@ -41,6 +41,8 @@ DIFFERENCES: Mapping[str, tuple[str, str]] = {
     "click change": ("expected clicks", "clicks"),
 }
 """Within a variant."""
+POSSIBLE: Mapping[str, tuple[float, float]] = {"overlap": (0, 1), "rho": (-1, 1)}
+"""What a figure can be at all, and so where its interval ends."""
 BETWEEN = ("gain", "alignment", "expected clicks")
 """Of one variant less the other."""
 
@@ -102,7 +104,7 @@ class Totals:
         if name in DIFFERENCES:
             one, other = DIFFERENCES[name]
             return _estimate(_terms(self.sums[variant], one), _terms(self.sums[variant], other))
-        return _estimate(_terms(self.sums[variant], name))
+        return _within(_estimate(_terms(self.sums[variant], name)), name)
 
     def difference(self, one: int, other: int, name: str) -> Estimate:
         """Of one variant less another."""
@@ -121,12 +123,12 @@ class Totals:
         if lists < 2:
             return Estimate(mean, None, None, int(lists), 1)
         half = _quantile(lists - 1) * sqrt(max(squares - lists * mean * mean, 0) / (lists - 1) / lists)
-        return Estimate(mean, mean - half, mean + half, int(lists), 1)
+        return _within(Estimate(mean, mean - half, mean + half, int(lists), 1), "overlap")
 
     def alike(self, pair: int, column: str) -> Estimate:
         """Overlap or ρ of two variants' orders; of very many variants, `users` are groups of them."""
         over, under = (self.pair_sums[pair, :, PAIR_COLUMNS.index(each)] for each in (column, "lists"))
-        return _estimate(_Terms.of(over, under))
+        return _within(_estimate(_Terms.of(over, under)), column)
 
 
 class _Terms(NamedTuple):
@@ -164,6 +166,13 @@ def _estimate(one: _Terms, less: _Terms | None = None) -> Estimate:
         return Estimate(mean, None, None, observations, users)
     half = _quantile(users - 1) * sqrt(users / (users - 1) * float(np.square(terms).sum()))
     return Estimate(mean, mean - half, mean + half, observations, users)
+
+
+def _within(estimate: Estimate, name: str) -> Estimate:
+    least, most = POSSIBLE.get(name, (-inf, inf))
+    if estimate.low is None or estimate.high is None:
+        return estimate
+    return msgspec.structs.replace(estimate, low=max(least, estimate.low), high=min(most, estimate.high))
 
 
 def jackknifed(over: Doubles, under: Doubles) -> Estimate:

@@ -12,6 +12,7 @@ from ranker.ragged import Spans
 from streams.replay.finish import write_report
 from streams.replay.job import replay
 from streams.replay.pairs import MOST_BY_USER, compare_pairs, pairs_of
+from streams.replay.totals import Estimate, _within
 from tests.unit.small_log import a_list, a_request, job_of, line
 
 pytestmark = pytest.mark.usefixtures("small_bundles")
@@ -80,3 +81,10 @@ def test_more_than_a_table_holds_are_a_picture(tmp_path: Path) -> None:
     write_report(replay(job_of(log_of(tmp_path), tmp_path / "out", weights=[n / 24 for n in range(25)])), {})
     text = (tmp_path / "out" / "report.md").read_text()
     assert "Every two of the 25 variants are in `pairs.png`" in text
+
+
+def test_intervals_end_at_what_a_figure_can_be() -> None:
+    wide = Estimate(0.9, 0.5, 1.3, 9, 3)
+    assert _within(wide, "overlap") == Estimate(0.9, 0.5, 1.0, 9, 3)
+    assert _within(Estimate(-0.9, -1.3, -0.5, 9, 3), "rho").low == -1
+    assert _within(wide, "expected clicks") == wide
