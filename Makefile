@@ -1,6 +1,6 @@
 # Two commands to begin with: make demo, make test.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up bundle test test-faults soak lint type bench pictures schemas lock clean
+.PHONY: help setup demo up bundle test test-faults soak lint type bench replays pictures schemas lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -34,6 +34,9 @@ type: .venv/dev ## types
 	@$(BIN)/mypy
 bench: .venv/dev bundle ## one line a figure, and var/bench.json; fails where a bound is missed (BENCH=--no-bounds)
 	@$(BIN)/python -m tests.bench $(BENCH)
+replays: .venv/dev bundle ## replay a long log and a recorded live run (LISTS=1000000 EVENTS=20000 for the full size)
+	@$(BIN)/python -m tests.bench.replayscale --lists $(or $(LISTS),50000)
+	@EVENTS=$(or $(EVENTS),2000) $(BIN)/python -m pytest -q -rs tests/integration/test_replays.py
 pictures: .venv/dev ## draw the dashboards from a real Prometheus into docs/img (some minutes)
 	@$(BIN)/python -m tests.pictures
 schemas: .venv/dev ## write docs/schemas anew: AsyncAPI and JSON Schema, from the structs

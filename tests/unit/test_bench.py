@@ -10,6 +10,7 @@ from tests.bench import __main__ as bench
 from tests.bench.__main__ import GROUPS, report, run
 from tests.bench.cores import Cores
 from tests.bench.figures import Bench, Bound, Figure
+from tests.bench.replayscale import unlike_files
 from tests.bench.streaming import Latency, latency
 
 BENCH = Bench(Path("bundle"), Path("folder"), Cores(None, None))
@@ -86,3 +87,16 @@ def test_latency_is_told_from_what_was_counted_or_not_at_all() -> None:
     assert latency([0.3, 0.1, 0.2]) == Latency(0.2, 0.3)
     with pytest.raises(RuntimeError, match="no list was made after"):
         latency([])
+
+
+def test_replays_are_alike_only_with_all_files_and_all_bytes(tmp_path: Path) -> None:
+    for folder in ("one", "other"):
+        (tmp_path / folder / "rankings").mkdir(parents=True)
+        for name in ("report.json", "rankings/part", "figures.png"):
+            (tmp_path / folder / name).write_text("same")
+    assert unlike_files(tmp_path / "one", tmp_path / "other") == []
+    (tmp_path / "other" / "figures.png").write_text("drawn anew")
+    (tmp_path / "other" / "rankings" / "part").write_text("diff")
+    (tmp_path / "one" / "lost").write_text("")
+    (tmp_path / "other" / "new").write_text("")
+    assert unlike_files(tmp_path / "one", tmp_path / "other") == ["lost", "new", "rankings/part"]
