@@ -19,6 +19,7 @@ from ranker.events import CandidateList, Degraded, ItemVector, Ranking
 from ranker.rank import TOGETHER, Model, rank_run
 from ranker.run import Asked, Steering
 from streams.intake import Intake
+from streams.lateitems import Source
 from streams.outbox import Output
 from streams.sampling import Sampler
 from streams.settings import Settings
@@ -214,16 +215,15 @@ class Agents:
             try:
                 raw = self._intake.items(record)
                 if raw is None and record.key:
-                    outputs.append(Output(self._vectors, run.partition, decode_key(record.key).encode(), None))
-                    created.append(record.timestamp / 1000)
-                    continue
-                item = decode_item(raw)
-                vector: ItemVector = await self._in_time(serving.embedder.item_vector, item)
-                self._metrics.quality.item_place(serving.embedder.item_quantiles(vector) or ())
+                    key, value = decode_key(record.key).encode(), None
+                else:
+                    vector: ItemVector = await self._in_time(serving.embedder.item_vector, decode_item(raw))
+                    self._metrics.quality.item_place(serving.embedder.item_quantiles(vector) or ())
+                    key, value = vector.item_id.encode(), encode(vector)
             except Exception as error:  # noqa: BLE001
                 outputs.append(self._intake.dead(record, error, serving.model.bundle))
             else:
-                outputs.append(Output(self._vectors, run.partition, item.item_id.encode(), encode(vector)))
+                outputs.append(Output(self._vectors, run.partition, key, value, Source.of(record).headers()))
                 created.append(record.timestamp / 1000)
         self._metrics.consumed("items", created, began)
         return Handled(outputs, _nothing)
