@@ -1,10 +1,15 @@
 """Putting events into topics and taking rankings out of them, by librdkafka: cheaper than what it measures."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
+import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
+
+from ranker.events import CandidateList
+from streams.settings import Settings
+from streams.wire import encode
 
 TIMEOUT = 60.0
 FETCH = 2_000
@@ -49,6 +54,15 @@ def publish_singly(bootstrap: str, topic: str, partitions: int, events: Iterable
     publisher = Publisher(bootstrap, topic, partitions, **{"batch.num.messages": 1, "linger.ms": 0})
     for number, (key, value) in enumerate(events):
         publisher.send(number, key, value)
+    publisher.flush()
+
+
+def publish_lists(settings: Settings, lists: Sequence[CandidateList], count: int) -> None:
+    """So many lists, `lists` again and again, each with an id of its own."""
+    publisher = Publisher(settings.kafka_bootstrap, settings.topic("candidates"), settings.partitions)
+    for number in range(count):
+        event = msgspec.structs.replace(lists[number % len(lists)], event_id=f"e{number}")
+        publisher.send(number, event.user_id, encode(event))
     publisher.flush()
 
 
