@@ -204,10 +204,9 @@ class Worker:
         return monotonic() - self._stopping_since if self._stopping_since else 0.0
 
     async def _rank_feed(self, run: Run) -> Handled | None:
-        """Wait for the controls; None if the partition went to another worker meanwhile, which will rank the run."""
-        place = TP(self._candidates, run.partition)
-        while not self._control_topic.caught_up(run.partition):
-            if place not in self._app.consumer.assignment():
+        """Wait for the controls; None if a partition went to another worker meanwhile: all that is not done comes again."""
+        while waiting := [p for p in run.partitions if not self._control_topic.caught_up(p)]:
+            if not self._mine("candidates").issuperset(waiting):
                 return None
             self._app.waits(RANK_FEED)  # as long as it takes to read them, of a large fleet's users minutes perhaps
             await asyncio.sleep(0.01)
