@@ -18,8 +18,8 @@ SHARE = 8
 """A fetch waits no longer than this part of the time in which nothing has come: a broker that looks for new records now and
 then, as the embedded one does, makes the first one later by so much at the most."""
 
-ENOUGH = 64 * 1024
-"""Bytes for which a fetch waits while records come: a dozen lists of 200 items."""
+ENOUGH = 128 * 1024
+"""Bytes for which a fetch waits while records come: two dozen lists of 200 items."""
 
 
 def fetch_wait(idle: float, shortest: float, longest: float) -> float:

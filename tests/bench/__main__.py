@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from tests.bench import embedding, instruments, ranking, replaying, scaling, starting, streaming
+from tests.bench import embedding, instruments, ranking, reacting, replaying, scaling, starting, streaming
 from tests.bench.brokers import broker_name
 from tests.bench.cores import Cores
 from tests.bench.figures import Bench, Figure, Group
@@ -25,6 +25,7 @@ GROUPS: Mapping[str, Group] = {
     "start": starting.figures,
     "stream": streaming.figures,
     "scale": scaling.figures,
+    "react": reacting.figures,
 }
 
 
