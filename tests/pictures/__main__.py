@@ -44,7 +44,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, EmbeddedBroker() as broker:
         folder = Path(name)
         settings = live_settings(
-            broker.bootstrap, word_bundle(folder / "bundle"), fetch_wait=0.1, canary_interval=10.0, session_timeout=10.0,
+            broker.bootstrap, word_bundle(folder / "bundle"), fetch_wait=0.05, canary_interval=10.0, session_timeout=10.0,
             topic_prefix="feed.",
         )  # fmt: skip
         ensure_topics(settings)
