@@ -72,7 +72,7 @@ def train(
     ),
     minutes: Annotated[
         float, typer.Option(min=0.01, help="How long to train; reading and measuring come on top.")
-    ] = 2.4,
+    ] = 2.5,
     steps: Annotated[
         int | None, typer.Option(min=2, help="Exactly so many steps instead: the same towers every time.")
     ] = None,

@@ -86,8 +86,8 @@ def replay(
     the same log, bundle and options give the same bytes. OUT gets the rankings, report.md, report.json and, where lines
     could not be used, bad-lines.jsonl. The same command goes on where it was interrupted.
 
-    A line is {"topic": "requests" | "candidates" | "items" | "rankings" | "clicks", "value": {...the event...}}; an item
-    is deleted by {"topic": "items", "key": "ITEM", "value": null}. docs/replay.md has all of it.
+    A line is {"topic": "requests" | "controls" | "candidates" | "items" | "rankings" | "clicks", "value": {...the event...}};
+    an item is deleted by {"topic": "items", "key": "ITEM", "value": null}. docs/replay.md has all of it.
 
     Examples: ctrlrec replay archive --weight 0.2,0.5,0.8 --fusion rank,score --out what-if
 

@@ -5,14 +5,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 if TYPE_CHECKING:
     from streams.replay.plan import Outcome
     from streams.replay.report import Report
     from streams.replay.totals import Estimate
+
+
+MOST_COLUMNS = 3
+"""Variants side by side on a terminal of 80 columns."""
+SHORT = {
+    "gain": "adherence gain",
+    "alignment change": "alignment change",
+    "overlap": "top-10 overlap",
+    "rho": "rank correlation",
+    "click change": "change of clicks",
+}
 
 
 @contextmanager
@@ -38,17 +50,32 @@ def bars() -> Iterator[Callable[[str, int, int, int], None]]:
         yield moved
 
 
-def print_report(report: "Report", out: Path) -> None:
-    """The figures of all variants, and where the rest is."""
-    from streams.replay.markdown import HEADINGS
+def _by_figure(report: "Report") -> Table:
+    """All figures of a few variants."""
+    from streams.replay.tables import HEADINGS
 
     table = Table("replay", *(variant.name for variant in report.variants))
     for name in report.variants[0].figures:
-        table.add_row(HEADINGS[name], *(_short(variant.figures[name]) for variant in report.variants))
+        table.add_row(HEADINGS[name], *(_short(variant.figures[name], name) for variant in report.variants))
     for why in sorted({why for variant in report.variants for why in variant.degraded}):
         table.add_row(f"degraded: {why}", *(f"{variant.degraded.get(why, 0):,}" for variant in report.variants))
+    return table
+
+
+def _by_variant(report: "Report") -> Table:
+    """Those that tell most, of many variants: they have no room side by side."""
+    names = [name for name in SHORT if name in report.variants[0].figures]
+    headings = [Column(heading, overflow="fold") for heading in ("replay", *(SHORT[name] for name in names))]
+    table = Table(*headings, box=SIMPLE, padding=(0, 0, 0, 1))
+    for variant in report.variants:
+        table.add_row(variant.name, *(_short(variant.figures[name], name).replace(" ", "") for name in names))
+    return table
+
+
+def print_report(report: "Report", out: Path) -> None:
+    """The figures of all variants, and where the rest is."""
     console = Console()
-    console.print(table)
+    console.print(_by_figure(report) if len(report.variants) <= MOST_COLUMNS else _by_variant(report))
     console.print(f"{report.ranked:,} of {report.lists:,} lists of {report.users:,} users ranked; {out / 'report.md'}")
     for reason, count in sorted(report.bad.items()):
         console.print(f"lines skipped: {reason}: {count:,}, in {out / 'bad-lines.jsonl'}")
@@ -78,13 +105,17 @@ def print_single(outcome: "Outcome", out: Path) -> None:
     if gain.mean is None:
         table.add_row("mean adherence gain", "no list was controlled and left headroom")
     else:
-        table.add_row("mean adherence gain", f"{_short(gain)} ({gain.observations:,} lists, {gain.users:,} users)")
+        table.add_row(
+            "mean adherence gain", f"{_short(gain, 'gain')} ({gain.observations:,} lists, {gain.users:,} users)"
+        )
     Console().print(table)
 
 
-def _short(estimate: "Estimate") -> str:
+def _short(estimate: "Estimate", name: str) -> str:
+    """With a sign where it is a change."""
     if estimate.mean is None:
         return "–"
+    sign = "+" if "change" in name else ""
     if estimate.low is None or estimate.high is None:
-        return f"{estimate.mean:+.3f}"
-    return f"{estimate.mean:+.3f} ± {(estimate.high - estimate.low) / 2:.3f}"
+        return f"{estimate.mean:{sign}.3f}"
+    return f"{estimate.mean:{sign}.3f} ± {(estimate.high - estimate.low) / 2:.3f}"

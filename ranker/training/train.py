@@ -28,7 +28,7 @@ from ranker.training.teaching import read_requests, teach
 from ranker.training.towers import Tower
 from ranker.training.tuning import tune
 
-ITEM_SHARE, READING_SHARE, HEAD_SHARE, TUNING_SHARE = 0.22, 0.13, 0.1, 0.55
+ITEM_SHARE, READING_SHARE, HEAD_SHARE, TUNING_SHARE = 0.2, 0.1, 0.08, 0.62
 """Of the budget. Items are read off their facts, which is learned sooner than the many ways of saying no."""
 TARGET_REQUESTS = 3000
 MOST_ITEMS = 2048

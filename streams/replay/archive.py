@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ranker.errors import BadEvent, DataError
-from streams.replay.log import KINDS, Advance, Dated, Entries, Entry, Kind, Unreadable, dated, in_order
+from streams.replay.log import KINDS, STATE, Advance, Dated, Entries, Entry, Kind, Unreadable, dated, in_order
 
 SCHEMA = pa.schema(
     {
@@ -81,7 +81,7 @@ class Archive:
                 f"{folder} holds no topics: an archive has files such as topic=candidates/hour=.../*.parquet"
             )
         self.folder = folder
-        self.total = sum(_rows(each.file) for kind in ("items", "requests", "candidates") for each in self._files[kind])
+        self.total = sum(_rows(each.file) for kind in STATE for each in self._files[kind])
 
     def identity(self) -> list[str]:
         """The files: they are never changed."""

@@ -6,16 +6,14 @@ The top is the first ten places. Rank correlation is Spearman's: ρ = 1 - 6 Σ d
 
 from collections.abc import Sequence
 from typing import NamedTuple
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ranker.adherence import NO_HEADROOM, TOP
 from ranker.ragged import Order
+from streams.replay.pairs import CLUSTERS, PAIR_COLUMNS, Doubles, by_user, compare_pairs, groups_of, pairs_of
 from streams.replay.variants import Answers
-
-Doubles = NDArray[np.float64]
 
 COLUMNS = (
     "lists",
@@ -34,11 +32,8 @@ COLUMNS = (
 """`steered`: 1 where a control was in force; `headroom`: 1 where it also left something to gain, and then `gain`;
 alignments `base`, `fused`, `best` of the steered; overlap and ρ with the platform's order, of all; see `engagement` for
 the rest."""
-PAIR_COLUMNS = ("overlap", "rho")
 GROUPS = 10
 """Of users: what is kept of each item is kept by group, for an interval (see `totals`)."""
-MOST_PAIRED = 6
-"""So many variants are compared order by order, each with each; more of them only with the first."""
 
 
 class Compared(NamedTuple):
@@ -52,12 +47,6 @@ class Compared(NamedTuple):
     """Of each variant: the fused place of every entry, in base order, from 0 in each list: (size,)."""
     tops: list[Order]
     """Of each variant, the entries on the first places: (lists, TOP), -1 past the end."""
-
-
-def pairs_of(variants: int) -> list[tuple[int, int]]:
-    """Which variants are compared with each other."""
-    first = variants if variants <= MOST_PAIRED else 1
-    return [(one, other) for one in range(first) for other in range(one + 1, variants)]
 
 
 def compare(answers: Answers) -> Compared:
@@ -77,17 +66,8 @@ def compare(answers: Answers) -> Compared:
         row[steered, 4:7] = alignments[steered]
         overlap, row[:, 9] = _alike(places[number], base, in_top[number], base < TOP, starts, lengths)
         row[:, 7], row[:, 8] = overlap, overlap * overlap
-    paired = pairs_of(len(places))
-    pairs = np.zeros((len(paired), len(spans), 2))
-    for number, (one, other) in enumerate(paired):
-        pairs[number].T[:] = _alike(places[one], places[other], in_top[one], in_top[other], starts, lengths)
     tops = [_tops(ranked.order, starts, lengths) for ranked in answers.ranked]
-    return Compared(rows, pairs, places, tops)
-
-
-def groups_of(users: Sequence[str]) -> Order:
-    """The group of each user (n,), 0..GROUPS-1, always the same one."""
-    return np.fromiter((crc32(user.encode()) % GROUPS for user in users), np.intp, len(users))
+    return Compared(rows, compare_pairs(places, spans), places, tops)
 
 
 def base_tops(answers: Answers) -> Order:
@@ -127,26 +107,28 @@ def wider(array: Doubles, size: int, axis: int) -> Doubles:
 
 
 class Sums:
-    """The rows of many batches, as `Compared` has them, by user."""
+    """The rows of many batches, as `Compared` has them, by user; those of pairs by group, if there are very many."""
 
-    def __init__(self) -> None:
+    def __init__(self, variants: int) -> None:
+        self._by_user = by_user(variants)
         self._users: list[str] = []
-        self._rows: list[Doubles] = []
-        self._pairs: list[Doubles] = []
+        self._rows = [np.zeros((variants, 0, len(COLUMNS)))]
+        self._pairs = [np.zeros((len(pairs_of(variants)), 0 if self._by_user else CLUSTERS, len(PAIR_COLUMNS)))]
 
     def add(self, users: Sequence[str], compared: Compared) -> None:
         self._users += users
         self._rows.append(compared.rows)
-        self._pairs.append(compared.pairs)
+        if self._by_user:
+            self._pairs.append(compared.pairs)
+        else:
+            self._pairs[0] += _summed(compared.pairs, groups_of(users, CLUSTERS), CLUSTERS)
 
-    def by_user(self) -> tuple[list[str], Doubles, Doubles]:
-        """Users in the order in which they came, (variants, users, COLUMNS) and (pairs, users, PAIR_COLUMNS)."""
-        if not self._users:
-            return [], np.zeros((0, 0, len(COLUMNS))), np.zeros((0, 0, len(PAIR_COLUMNS)))
+    def summed(self) -> tuple[list[str], Doubles, Doubles]:
+        """Users in the order in which they came, (variants, users, COLUMNS) and (pairs, users or groups, PAIR_COLUMNS)."""
         place = {user: number for number, user in enumerate(dict.fromkeys(self._users))}
         at = np.fromiter(map(place.__getitem__, self._users), np.intp, len(self._users))
-        sums, pairs = (_summed(np.concatenate(parts, 1), at, len(place)) for parts in (self._rows, self._pairs))
-        return list(place), sums, pairs
+        sums, pairs = _summed(np.concatenate(self._rows, 1), at, len(place)), np.concatenate(self._pairs, 1)
+        return list(place), sums, _summed(pairs, at, len(place)) if self._by_user else pairs
 
 
 def _summed(rows: Doubles, at: Order, users: int) -> Doubles:

@@ -1,105 +1,95 @@
 """Past one machine: the lists go to Kafka, a fleet of workers ranks them, and the rankings come back from their topic.
 
 Each list carries the request that was in force at its place in the log, so that it does not matter when a worker would have
-heard of it; what that changes in a ranking (ids, and why there is no control) is put back. Items are
-published as they come, and the lists after them wait until their vectors are there: give the fleet topics of its own.
+heard of it, and names its items as they were there (see `fleetitems`); what that changes in a ranking (ids, and why there is
+no control) is put back. A list of which a worker makes a dead letter is a bad event.
 """
 
-import time
 import uuid
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from ranker.errors import BadEvent, BrokerError
 from ranker.events import CandidateList, ControlRequest, Degraded, Explanation, Ranking
 from ranker.run import Flat, why_expired
-from streams.kafka import broker_errors, check_reachable, kafka_python_connection
-from streams.replay.log import Entry
+from streams.kafka import broker_errors
+from streams.replay.fleetitems import FleetItems
+from streams.replay.fleetlink import FleetLink, Patience
+from streams.replay.log import Spot
 from streams.replay.variants import Answers, Ranked
 from streams.settings import Settings
-from streams.wire import decode_ranking, encode
+from streams.wire import encode
 
-PATIENCE = 60.0
-"""Seconds without any ranking after which the fleet is given up."""
 ATTEMPTS = 5
 """How often a list is sent that comes back without its request since the tower took too long."""
 LISTS, ENTRIES = 2_048, 400_000
 """Of a batch, which is sent before any of it is waited for."""
-SETTLE = 1.0
-"""Seconds from an item's vector being on its topic until every worker has it."""
+
+
+class Sent(NamedTuple):
+    """A list on its way."""
+
+    asked: CandidateList
+    """As it was published."""
+    names: dict[str, str]
+    """Its items by what they were called, where that is not as in the log."""
+    why: Degraded | None
+    """Why nothing steers it although there is a request."""
+
+
+class Back(NamedTuple):
+    """What came of a list that was ranked."""
+
+    sent: Sent
+    ranking: Ranking
+    """With its items called as in the log."""
 
 
 class Fleet:
     """A worker fleet, by its topics. Raises BrokerError throughout."""
 
     def __init__(self, settings: Settings, weight: float | None) -> None:
-        check_reachable(settings)
         self._settings, self._weight, self._run, self._sent = settings, weight, uuid.uuid4().hex[:12], 0
-        self._new_items: set[str] = set()
         with broker_errors(settings):
-            self._producer = KafkaProducer(
-                **kafka_python_connection(settings), acks="all", linger_ms=5, batch_size=256 * 1024,
-                max_request_size=1_100_000, max_block_ms=30_000, allow_auto_create_topics=False,
-            )  # fmt: skip
-            self._rankings = self._reader("rankings")
-            self._vectors = self._reader("vectors")
+            self._link = FleetLink(settings)
+            self._items = FleetItems(settings, self._link)
 
-    def item(self, item_id: str, entry: Entry) -> None:
-        """Have an item of the log indexed before the next list."""
-        with broker_errors(self._settings):
-            self._producer.send(self._settings.topic("items"), entry.value, key=item_id.encode())
-        self._new_items.add(item_id)
+    def item(self, item_id: str, text: str | None, spot: Spot) -> None:
+        """Have an item of the log indexed, or forgotten, before the next list."""
+        self._items.tell(item_id, text, spot)
 
-    def rank(self, flat: Flat, controls: Sequence[ControlRequest | None]) -> Answers:
-        """The lists of a batch, each with the request in force for its user."""
+    def settle(self) -> list[tuple[Spot, BadEvent]]:
+        """Wait for the items. Returns those that the fleet refused."""
         with broker_errors(self._settings):
-            self._settle()
-            lists = [
-                self._to_send(asked.candidates, control) for asked, control in zip(flat.run, controls, strict=True)
+            return self._items.settle()
+
+    def rank(self, flat: Flat, controls: Sequence[ControlRequest | None]) -> list[Back | BadEvent]:
+        """The lists of a batch, each with the request in force for its user; a refusal for what the fleet cannot rank."""
+        with broker_errors(self._settings):
+            sent = [
+                self._to_send(asked.candidates, list(flat.ids[span]), control)
+                for asked, span, control in zip(flat.run, flat.spans.slices, controls, strict=True)
             ]
-            came = self._sent_and_back([each for each, _ in lists])
-        rankings = [
-            _restored(came[sent.event_id], asked.candidates, control, why)
-            for (sent, why), asked, control in zip(lists, flat.run, controls, strict=True)
+            came = self._sent_and_back([each.asked for each in sent])
+        return [
+            told if isinstance(told := came[each.asked.event_id], BadEvent) else Back(each, _renamed(told, each.names))
+            for each in sent
         ]
-        whole = [came[sent.event_id] for sent, _ in lists]
-        texts = [sent.request or "" for sent, _ in lists]
-        shown: list[Ranking] = [
-            ranking if asked.candidates.top_k is None else _cut(ranking, asked.candidates.top_k)
-            for ranking, asked in zip(rankings, flat.run, strict=True)
-        ]
-        return Answers(flat, [_ranked(flat, whole, rankings)], [shown], texts)
 
     def close(self) -> None:
         """Disconnect."""
-        for client in (self._producer, self._rankings, self._vectors):
-            client.close()
+        self._link.close()
 
-    def _reader(self, topic: str) -> Any:
-        name = self._settings.topic(topic)
-        consumer = KafkaConsumer(
-            **kafka_python_connection(self._settings), group_id=None, enable_auto_commit=False,
-            auto_offset_reset="earliest", allow_auto_create_topics=False, fetch_max_wait_ms=20,
-        )  # fmt: skip
-        partitions = consumer.partitions_for_topic(name)
-        if not partitions:
-            consumer.close()
-            raise BrokerError(f"there is no topic {name}; `ctrlrec topics` creates it")
-        places = [TopicPartition(name, partition) for partition in sorted(partitions)]
-        consumer.assign(places)
-        for place, end in consumer.end_offsets(places).items():
-            consumer.seek(place, end)
-        return consumer
-
-    def _to_send(self, asked: CandidateList, control: ControlRequest | None) -> tuple[CandidateList, Degraded | None]:
-        """What to publish, and why nothing steers it although there is a request."""
+    def _to_send(self, asked: CandidateList, item_ids: list[str], control: ControlRequest | None) -> Sent:
         self._sent += 1
         name = f"{self._run}.{self._sent}"  # of the user too: nothing that the fleet knows of theirs is to steer
         fields: dict[str, Any] = {"event_id": name, "user_id": name, "top_k": None, "weight": self._weight}
+        names = self._items.named(asked.event_id, item_ids)
+        if names is not None:
+            fields["item_ids"] = names
         if self._weight is None:
             fields["weight"] = asked.weight
         why = None
@@ -109,61 +99,55 @@ class Fleet:
                 fields["request"], fields["context"] = control.text, control.context
                 if fields["weight"] is None:
                     fields["weight"] = control.weight
-        return msgspec.structs.replace(asked, **fields), why
+        return Sent(msgspec.structs.replace(asked, **fields), dict(zip(names or (), item_ids, strict=False)), why)
 
-    def _sent_and_back(self, lists: Sequence[CandidateList]) -> dict[str, Ranking]:
-        left, came = {each.event_id: each for each in lists}, dict[str, Ranking]()
+    def _sent_and_back(self, lists: Sequence[CandidateList]) -> dict[str, Ranking | BadEvent]:
+        left, came = {each.event_id: each for each in lists}, dict[str, Ranking | BadEvent]()
         attempts = 0
         while left and attempts < ATTEMPTS:
             attempts += 1
             for each in left.values():
-                self._producer.send(self._settings.topic("candidates"), encode(each), key=each.user_id.encode())
-            self._producer.flush(timeout=PATIENCE)
-            waiting = set(left)
-            for ranking in self._until_back(waiting):
-                if ranking.degraded != "deadline":
-                    came[ranking.event_id] = ranking
-                    del left[ranking.event_id]
+                self._link.send("candidates", encode(each), each.user_id)
+            self._link.flush()
+            for event_id, told in self._until_back(set(left)).items():
+                if isinstance(told, BadEvent) or told.degraded != "deadline":
+                    came[event_id] = told
+                    del left[event_id]
         if left:
             raise BrokerError(f"the fleet's towers took too long for {len(left)} lists, {ATTEMPTS} times over")
         return came
 
-    def _until_back(self, waiting: set[str]) -> list[Ranking]:
-        back: list[Ranking] = []
-        heard = time.monotonic()
-        while waiting:
-            for records in self._rankings.poll(timeout_ms=200, max_records=5000).values():
-                for record in records:
-                    try:
-                        ranking: Ranking = decode_ranking(record.value)
-                    except BadEvent:
-                        continue
-                    if ranking.event_id in waiting:
-                        waiting.discard(ranking.event_id)
-                        back.append(ranking)
-                        heard = time.monotonic()
-            if time.monotonic() - heard > PATIENCE:
-                raise BrokerError(
-                    f"{len(waiting)} lists have no ranking and none came for {PATIENCE:.0f} s: is a worker running, and "
-                    "what does `ctrlrec dead-letters list` say? The same command goes on where it was"
-                )
+    def _until_back(self, waiting: set[str]) -> dict[str, Ranking | BadEvent]:
+        back, patience = dict[str, Ranking | BadEvent](), Patience()
+        while len(back) < len(waiting):
+            came: dict[str, Ranking | BadEvent] = {each.event_id: each for each in self._link.rankings()}
+            came |= self._link.refused()
+            ours = waiting.intersection(came)
+            if ours:
+                patience.heard()
+                back |= {event_id: came[event_id] for event_id in ours}
+            patience.check(f"{len(waiting) - len(back)} lists have no ranking, and none came")
         return back
 
-    def _settle(self) -> None:
-        """Wait for the vectors of the items that were published."""
-        if not self._new_items:
-            return
-        self._producer.flush(timeout=PATIENCE)
-        heard = time.monotonic()
-        while self._new_items:
-            for records in self._vectors.poll(timeout_ms=200).values():
-                self._new_items -= {(record.key or b"").decode(errors="replace") for record in records}
-                heard = time.monotonic()
-            if time.monotonic() - heard > PATIENCE:
-                raise BrokerError(
-                    f"{len(self._new_items)} items have no vector after {PATIENCE:.0f} s: is a worker running?"
-                )
-        time.sleep(SETTLE)
+
+def answers_of(flat: Flat, controls: Sequence[ControlRequest | None], ranked: Sequence[Back]) -> Answers:
+    """Of a batch of which every list was ranked."""
+    lists = [asked.candidates for asked in flat.run]
+    rankings = [
+        _restored(each.ranking, asked, control, each.sent.why)
+        for each, asked, control in zip(ranked, lists, controls, strict=True)
+    ]
+    shown = [
+        ranking if asked.top_k is None else _cut(ranking, asked.top_k)
+        for ranking, asked in zip(rankings, lists, strict=True)
+    ]
+    return Answers(flat, [_ranked(flat, rankings)], [shown], [each.sent.asked.request or "" for each in ranked])
+
+
+def _renamed(ranking: Ranking, names: dict[str, str]) -> Ranking:
+    if not names:
+        return ranking
+    return msgspec.structs.replace(ranking, item_ids=[names[item_id] for item_id in ranking.item_ids])
 
 
 def _restored(ranking: Ranking, asked: CandidateList, control: ControlRequest | None, why: Degraded | None) -> Ranking:
@@ -184,10 +168,10 @@ def _cut(ranking: Ranking, top_k: int) -> Ranking:
     return msgspec.structs.replace(ranking, item_ids=ranking.item_ids[:top_k], explain=explain)
 
 
-def _ranked(flat: Flat, whole: Sequence[Ranking], restored: Sequence[Ranking]) -> Ranked:
+def _ranked(flat: Flat, restored: Sequence[Ranking]) -> Ranked:
     """Orders as places of the base order, from the ids."""
     order = np.empty(flat.spans.size, np.intp)
-    for span, ranking in zip(flat.spans.slices, whole, strict=True):
+    for span, ranking in zip(flat.spans.slices, restored, strict=True):
         at = {flat.ids[entry]: span.start + place for place, entry in enumerate(flat.base[span].tolist())}
         order[span] = [at[item_id] for item_id in ranking.item_ids]
     figures = [ranking.adherence for ranking in restored]

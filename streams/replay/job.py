@@ -59,7 +59,7 @@ def replay(job: Job, progress: Progress = lambda *_: None, *, restart: bool = Fa
         raise DataError(f"{layout.segments} lacks segments, although all of them were written")
     if job.strict:  # of what was done before without it
         _none_bad(layout, segments)
-    return Outcome(plan, layout, segments, counts)
+    return Outcome(plan, layout, segments, counts, " ".join([job.log.name, *job.log.asked, *job.log.ranges]))
 
 
 def _none_bad(layout: Layout, segments: Sequence[int]) -> None:

@@ -17,7 +17,9 @@ from streams.settings import Settings
 
 _RANGE = re.compile(r"^(?P<topic>[a-z]+)\[(?P<partition>\d+)\]@(?P<first>\d+)-(?P<last>\d*)$")
 NEEDED = ("requests", "candidates", "items")
-BEFORE: tuple[Kind, ...] = ("items", "requests")
+BEFORE: tuple[Kind, ...] = ("items", "requests", "controls")
+NEVER = 1 << 62
+"""No offset: where a partition ends is only known later, and what it has is older than what is wanted."""
 End = tuple[Kind, int, int, int]
 Ends = tuple[End, ...]
 
@@ -37,6 +39,8 @@ def settle(log: Log, settings: Settings) -> Ends:
             )
         ranges[match["topic"], int(match["partition"])] = first, last
     named = {topic for topic, _ in ranges}
+    if "requests" in named and "controls" not in named:
+        named.add("controls")  # none of them: they would bring the other requests back
     check_reachable(settings)
     ends: list[End] = []
     with broker_errors(settings):
@@ -52,7 +56,7 @@ def settle(log: Log, settings: Settings) -> Ends:
                     place = TopicPartition(settings.topic(kind), partition)
                     first, end = _between(consumer, place, log, kind)
                     first = max(first, ranges.get((kind, partition), (0, None))[0])
-                    ends.append((kind, partition, first, max(first, end)))
+                    ends.append((kind, partition, first, end))
             if strange := ranges.keys() - {(kind, partition) for kind, partition, _, _ in ends}:
                 raise ConfigError(f"there is no {', '.join(f'{kind}[{place}]' for kind, place in sorted(strange))}")
             ends = _looked(consumer, ends, settings, log)
@@ -60,7 +64,7 @@ def settle(log: Log, settings: Settings) -> Ends:
             consumer.close()
     lasts = {place: end for place, (_, end) in ranges.items() if end is not None}
     return tuple(
-        (kind, partition, first, max(first, min(end, lasts.get((kind, partition), end))))
+        (kind, partition, min(first, end), max(min(first, end), min(end, lasts.get((kind, partition), end))))
         for kind, partition, first, end in ends
     )
 
@@ -96,7 +100,8 @@ def _between(consumer: Any, place: Any, log: Log, kind: Kind) -> tuple[int, int]
             continue
         found = consumer.offsets_for_times({place: int(time * 1000)})[place]
         # Where all records are older, the embedded broker says offset 0 of no time.
-        offset = end if found is None or found.timestamp < 0 else found.offset
+        none = found is None or found.timestamp < 0
+        offset = (NEVER if is_first else end) if none else found.offset
         first, end = (offset, end) if is_first else (first, offset)
     return first, end
 
@@ -108,7 +113,7 @@ class KafkaRange:
 
     def __init__(self, log: Log, settings: Settings) -> None:
         self._settings, self._ends = settings, log.ends or settle(log, settings)
-        self.total = sum(end - first for kind, _, first, end in self._ends if kind in NEEDED)
+        self.total = sum(end - first for kind, _, first, end in self._ends if kind in STATE)
 
     def identity(self) -> list[str]:
         """The broker, and which offsets."""

@@ -18,7 +18,8 @@ from ranker.errors import BadEvent
 from ranker.events import ControlRequest, Degraded, Id
 from streams.replay.engagement import Clicked
 from streams.replay.log import SAID, Advance, BadLine, Entry, Source, Where, bad_line
-from streams.wire import decode_ranking, decode_request
+from streams.replay.state import request_of
+from streams.wire import decode_control, decode_ranking, decode_request, encode
 
 KNOWN = "known.sqlite"
 CHUNK = 500
@@ -77,8 +78,9 @@ def gather(source: Source, file: Path, *, served: bool, advance: Advance) -> Non
             for entry in _entries(source, ("rankings",), advance):
                 _note(database, lambda to, each: _add_ranking(to, each, missing=missing, served=served), entry)
         if served:
-            for entry in _entries(source, ("requests",), advance):
-                _note(database, _add_request, entry)
+            for kind, add in (("requests", _add_request), ("controls", _add_control)):
+                for entry in _entries(source, (kind,), advance):
+                    _note(database, add, entry)
         database.execute("insert into skipped select 'place' from clicks where place is null")
         database.execute("delete from clicks where place is null")
         database.commit()
@@ -132,6 +134,13 @@ def _add_request(database: sqlite3.Connection, entry: Entry) -> None:
     request = decode_request(entry.value)
     if request.op == "set":
         database.execute("insert or ignore into requests values (?, ?)", (request.event_id, entry.value))
+
+
+def _add_control(database: sqlite3.Connection, entry: Entry) -> None:
+    """A request that is older than the log is known by what workers made of it."""
+    if entry.value is not None:
+        request = request_of(decode_control(entry.value))
+        database.execute("insert or ignore into requests values (?, ?)", (request.event_id, encode(request)))
 
 
 class Known:

@@ -1,7 +1,8 @@
 """Logs of lines: JSON Lines, plain or compressed.
 
-Each line is `{"topic": "requests" | "candidates" | "items" | "rankings" | "clicks", "value": {...the event...}}`; an item is
-deleted by `{"topic": "items", "key": "<item_id>", "value": null}`.
+Each line is `{"topic": ..., "value": {...the event...}}`, of the topics `requests`, `controls`, `candidates`, `items`,
+`rankings` and `clicks`; an item is deleted by `{"topic": "items", "key": "<item_id>", "value": null}`, and a control so by its
+user.
 """
 
 import zlib

@@ -2,7 +2,8 @@
 
 In a file of lines (or rows) that order is the file's. In an archive or on Kafka it is time: a record's own timestamp, or the
 latest one before it in its partition where that is later, so that the order of a partition is never changed. At the same
-millisecond items come before requests, and requests before candidate lists; then the lower partition comes first.
+millisecond items come before requests, these before controls, and those before candidate lists; then the lower partition
+comes first.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -13,15 +14,22 @@ from msgspec import Struct
 
 from ranker.errors import BadEvent
 
-Kind = Literal["items", "requests", "candidates", "rankings", "clicks"]
+Kind = Literal["items", "requests", "controls", "candidates", "rankings", "clicks"]
 """A topic without its prefix, in the order in which records of one millisecond are replayed."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
-STATE: tuple[Kind, ...] = ("items", "requests", "candidates")
+STATE: tuple[Kind, ...] = ("items", "requests", "controls", "candidates")
 """What is replayed; of the others it is only known which list they are about."""
 SAID: tuple[Kind, ...] = ("rankings", "clicks")
 
 Where = int | tuple[str, int, int]
 """The number of a line, from 1; or topic, partition and offset."""
+
+
+class Spot(NamedTuple):
+    """An entry of the log: how many came before it, and where it lies."""
+
+    order: int
+    where: Where
 
 
 class Entry(NamedTuple):

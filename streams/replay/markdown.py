@@ -1,24 +1,12 @@
 """The report of a replay, to be read. What a reader wrote is shown, so the file is as private as the log."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from streams.replay.engagement import CLIP
+from streams.replay.pairstables import pairs_table
 from streams.replay.report import ItemShift, Report, VariantReport
 from streams.replay.segments import Feed
-from streams.replay.totals import Estimate
-
-HEADINGS = {
-    "gain": "adherence gain",
-    "alignment": "alignment of the top 10",
-    "platform's alignment": "… in the platform's order",
-    "best alignment": "… in the best order",
-    "alignment change": "alignment of the top 10, change",
-    "overlap": "top-10 overlap with the platform's",
-    "rho": "rank correlation with the platform's (Spearman's ρ)",
-    "clicks": "clicks a list, as shown",
-    "expected clicks": "clicks a list, estimated",
-    "click change": "clicks a list, change",
-}
+from streams.replay.tables import HEADINGS, estimated, table
 
 
 def markdown(report: Report, plots: Sequence[str]) -> str:
@@ -27,7 +15,7 @@ def markdown(report: Report, plots: Sequence[str]) -> str:
     for plot in plots:
         parts += [f"![{plot.partition('.')[0]}]({plot})", ""]
     if report.pairs:
-        parts += ["## Variants compared", "", *_pairs(report), ""]
+        parts += ["## Variants compared", "", *pairs_table(report), ""]
     for variant in report.variants:
         parts += [f"## {variant.name}", "", *_variant(variant, report.titles), ""]
     return "\n".join([*parts, "## How to read this", "", *_method(report)]) + "\n"
@@ -35,6 +23,7 @@ def markdown(report: Report, plots: Sequence[str]) -> str:
 
 def _head(report: Report) -> list[str]:
     rows = [
+        ("log", _code(report.log)),
         ("candidate lists", f"{report.lists:,}, of them ranked {report.ranked:,}"),
         ("users", f"{report.users:,}"),
         *((name, f"{count:,}") for name, count in sorted(report.events.items())),
@@ -45,29 +34,17 @@ def _head(report: Report) -> list[str]:
         rows.append(("rankings as recorded", f"{checked.same:,}"))
         rows.append(("rankings that differ", f"{checked.different:,} {' '.join(map(_code, checked.some_different))}"))
         rows.append(("lists without a recorded ranking", f"{checked.not_recorded:,}"))
-    return _table(("", ""), rows)
+    return table(("", ""), rows)
 
 
 def _variants(report: Report) -> list[str]:
     names = [name for name in HEADINGS if name in report.variants[0].figures]
-    rows = [(HEADINGS[name], *(_estimate(variant.figures[name]) for variant in report.variants)) for name in names]
+    rows = [(HEADINGS[name], *(estimated(variant.figures[name]) for variant in report.variants)) for name in names]
     whys = sorted({why for variant in report.variants for why in variant.degraded})
     rows += [
         (f"degraded: {why}", *(f"{variant.degraded.get(why, 0):,}" for variant in report.variants)) for why in whys
     ]
-    return _table(("", *(variant.name for variant in report.variants)), rows)
-
-
-def _pairs(report: Report) -> list[str]:
-    names = list(report.pairs[0].differences)
-    rows = [
-        (
-            pair.one, pair.other, _estimate(pair.overlap), _estimate(pair.rho),
-            *(_estimate(pair.differences[name], sign=True) for name in names),
-        )
-        for pair in report.pairs
-    ]  # fmt: skip
-    return _table(("from", "to", "top-10 overlap", "ρ", *(f"{HEADINGS[name]}: change" for name in names)), rows)
+    return table(("", *(variant.name for variant in report.variants)), rows)
 
 
 def _variant(variant: VariantReport, titles: Mapping[str, str]) -> list[str]:
@@ -78,10 +55,10 @@ def _variant(variant: VariantReport, titles: Mapping[str, str]) -> list[str]:
             lines += [f"### {heading}", "", *_items(items), ""]
     if variant.users:
         rows = [
-            (_code(user.user_id), f"{user.lists:,}", _estimate(user.overlap), f"{user.rho:.2f}", _number(user.gain))
+            (_code(user.user_id), f"{user.lists:,}", estimated(user.overlap), f"{user.rho:.2f}", _number(user.gain))
             for user in variant.users
         ]
-        lines += ["### Users affected most", "", *_table(("user", "lists", "overlap", "ρ", "gain"), rows), ""]
+        lines += ["### Users affected most", "", *table(("user", "lists", "overlap", "ρ", "gain"), rows), ""]
     if variant.feeds:
         lines += ["### Feeds that changed most", ""]
         for feed in variant.feeds:
@@ -93,11 +70,11 @@ def _items(items: Sequence[ItemShift]) -> list[str]:
     rows = [
         (
             _code(item.item_id), _plain(item.title), f"{item.lists:,}", f"{item.entered:,}", f"{item.left:,}",
-            _estimate(item.shift, sign=True),
+            estimated(item.shift, sign=True),
         )
         for item in items
     ]  # fmt: skip
-    return _table(("item", "title", "lists", "into the top 10", "out of it", "mean places up"), rows)
+    return table(("item", "title", "lists", "into the top 10", "out of it", "mean places up"), rows)
 
 
 def _feed(feed: Feed, titles: Mapping[str, str]) -> list[str]:
@@ -110,7 +87,7 @@ def _feed(feed: Feed, titles: Mapping[str, str]) -> list[str]:
         for place, (before, after) in enumerate(zip(feed.before, feed.after, strict=True), 1)
     ]
     head = f"User {_code(feed.user_id)}, list {_code(feed.event_id)}: {asked}, weight {feed.weight:g}; "
-    return [f"{head}overlap {feed.overlap:.1f}, ρ {feed.rho:.2f}", "", *_table(("", "before", "after"), rows)]
+    return [f"{head}overlap {feed.overlap:.1f}, ρ {feed.rho:.2f}", "", *table(("", "before", "after"), rows)]
 
 
 def _method(report: Report) -> list[str]:
@@ -133,22 +110,8 @@ def _method(report: Report) -> list[str]:
     return lines
 
 
-def _estimate(estimate: Estimate, *, sign: bool = False) -> str:
-    if estimate.mean is None:
-        return "–"
-    plus = "+" if sign else ""
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.mean:{plus}.3f}"
-    return f"{estimate.mean:{plus}.3f} ({estimate.low:{plus}.3f} to {estimate.high:{plus}.3f})"
-
-
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:+.2f}"
-
-
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    lines = [headings, ["---"] * len(headings), *rows]
-    return ["| " + " | ".join(line) + " |" for line in lines]
 
 
 def _plain(text: str) -> str:

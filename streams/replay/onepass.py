@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from ranker.errors import BadEvent, DataError
 from ranker.events import ControlRequest
 from ranker.rank import rankings
-from ranker.run import Asked
+from ranker.run import Asked, Flat
 from streams.replay.known import Known, digest
-from streams.replay.log import STATE, Entry, Source, Unreadable, place
+from streams.replay.log import STATE, Entry, Source, Spot, Unreadable, place
 from streams.replay.pins import Pins
-from streams.replay.segments import LISTS, Layout, Segment, Spot
+from streams.replay.segments import LISTS, Layout, Segment
 from streams.replay.state import Serving, State
 from streams.replay.unread import candidates, entries, lay_out_all
 from streams.replay.variants import Answers, Variant, rank_all
@@ -75,7 +75,7 @@ class Pass:
         self._segment: Segment | None = None
         self._waiting: list[Waiting] = []
         self._under: Sequence[Serving] = state.servings
-        self._read = self._entries = self._lists = self._order = self.seen = 0
+        self._read = self._entries = self._lists = self._order = self._began = self.seen = 0
 
     def run(self, source: Source) -> None:
         """Raises DataError; if `strict`, for the first line that would be skipped."""
@@ -104,11 +104,13 @@ class Pass:
             return
         if entry.kind == "requests":
             self._state.request(entry)
+        elif entry.kind == "controls":
+            self._state.control(entry)
         else:
             self._rank()  # with the items that there were
             item_id = self._state.item(entry)
             if self._fleet:
-                self._fleet.item(item_id, entry)
+                self._fleet.item(item_id, self._state.late[item_id], Spot(self._order, entry.where))
         if self._segment:
             self._segment.events[entry.kind] += 1
 
@@ -141,21 +143,46 @@ class Pass:
         )
         for number, error in sorted(refused.items(), key=lambda each: each[0]):
             self._bad(waiting[number].spot, error)
+        good = [each for number, each in enumerate(waiting) if number not in refused]
         if flat is not None:
-            good = [each for number, each in enumerate(waiting) if number not in refused]
-            controls = [each.control for each in good]
-            if self._fleet:
-                answers = self._fleet.rank(flat, controls)
-            else:
-                runs = [[each.asked[bundle] for each in good] for bundle in range(len(self._under))]
-                answers = rank_all(flat, runs, list(map(words, flat.run, controls)), self._under, self._way.variants)
-            ids = [asked.candidates.event_id for asked in flat.run]
-            clicks = self._clicks.clicked(ids) if self._clicks else {}
-            segment.add(answers, clicks, self._way.eta, [each.spot for each in good])
-            if self._check:
-                self._compare(answers, ids, segment, self._check)
+            made = self._through(self._fleet, flat, good, segment) if self._fleet else (self._here(flat, good), good)
+            if made:
+                self._add(*made, segment)
         self._lists += len(waiting)
         self._moved(self._read, self._lists)
+
+    def _here(self, flat: Flat, good: Sequence[Waiting]) -> Answers:
+        runs = [[each.asked[bundle] for each in good] for bundle in range(len(self._under))]
+        texts = [words(asked, each.control) for asked, each in zip(flat.run, good, strict=True)]
+        return rank_all(flat, runs, texts, self._under, self._way.variants)
+
+    def _through(
+        self, fleet: "Fleet", flat: Flat, good: list[Waiting], segment: Segment
+    ) -> tuple[Answers, list[Waiting]] | None:
+        """What a fleet makes of them, without those of which it made dead letters; None if there are no others."""
+        from streams.replay.fleet import answers_of
+
+        refused = [each for each in fleet.settle() if each[0].order >= self._began]  # others are listed already
+        told = fleet.rank(flat, [each.control for each in good])
+        refused += [(each.spot, came) for each, came in zip(good, told, strict=True) if isinstance(came, BadEvent)]
+        for spot, error in sorted(refused, key=lambda each: each[0].order):
+            self._bad(spot, error)
+        back = [(each, came) for each, came in zip(good, told, strict=True) if not isinstance(came, BadEvent)]
+        if not back:
+            return None
+        kept = [each for each, _ in back]
+        if len(kept) < len(good):
+            again, _ = lay_out_all([each.asked[0] for each in kept], [each.value for each in kept], segment.codes)
+            assert again is not None  # noqa: S101  they were laid out before
+            flat = again
+        return answers_of(flat, [each.control for each in kept], [came for _, came in back]), kept
+
+    def _add(self, answers: Answers, good: Sequence[Waiting], segment: Segment) -> None:
+        ids = [asked.candidates.event_id for asked in answers.flat.run]
+        clicks = self._clicks.clicked(ids) if self._clicks else {}
+        segment.add(answers, clicks, self._way.eta, [each.spot for each in good])
+        if self._check:
+            self._compare(answers, ids, segment, self._check)
 
     def _compare(self, answers: Answers, ids: Collection[str], segment: Segment, known: Known) -> None:
         """The first variant's rankings with the recorded ones."""
@@ -177,7 +204,7 @@ class Pass:
         self._segment.bad(spot, error)
 
     def _begin(self, number: int) -> None:
-        self._segment = Segment(number, self._way.layout, self._way.variants)
+        self._segment, self._began = Segment(number, self._way.layout, self._way.variants), self._order
 
     def _close(self) -> None:
         self._rank()

@@ -20,6 +20,8 @@ from streams.settings import Settings
 
 PLAN, RANGE = "plan.json", "range.json"
 MOST_VARIANTS = 64
+FORM = 2
+"""Of the files of segments: another version's may be of another."""
 
 
 class Job(NamedTuple):
@@ -58,6 +60,7 @@ class Plan(Struct, frozen=True):
     eta: float
     segment: int
     max_event_bytes: int
+    form: int = FORM
 
 
 class Range(Struct, frozen=True):
@@ -78,6 +81,8 @@ class Outcome(NamedTuple):
     segments: list[int]
     known: dict[str, int]
     """Clicks, recorded rankings, and what of them could not be used."""
+    log: str
+    """As it was named, and what of it was asked for."""
 
 
 def planned(job: Job, source: Source) -> Plan:

@@ -5,6 +5,8 @@ from math import nan
 from pathlib import Path
 from typing import Any
 
+from streams.replay.pairs import by_user
+from streams.replay.pairsplot import draw_pairs
 from streams.replay.report import Report, VariantReport
 from streams.replay.totals import Estimate
 
@@ -28,6 +30,9 @@ def draw(report: Report, folder: Path) -> list[str]:
         if len(variants) > 1 and all(variant.figures["gain"].mean is not None for variant in variants):
             _trade(pyplot, variants, folder / "trade.png")
             names.append("trade.png")
+        if not by_user(len(report.variants)):
+            draw_pairs(pyplot, report, folder / "pairs.png")
+            names.append("pairs.png")
         return names
     finally:
         pyplot.close("all")

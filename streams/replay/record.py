@@ -12,12 +12,14 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import OffsetOutOfRangeError
 
 from ranker.durable import replacing, sync
 from ranker.errors import BrokerError, ConfigError, DataError
 from streams.kafka import broker_errors, check_reachable, kafka_python_connection
 from streams.replay.archive import SCHEMA, held, name_of
 from streams.replay.log import KINDS
+from streams.replay.topicids import TopicIds
 from streams.scan import TAIL
 from streams.settings import Settings
 
@@ -73,12 +75,12 @@ class Recorder:
     def run(self, *, once: bool = False, tell: Callable[[str], object] = lambda _: None) -> int:
         """Record until `stop`, or `once` only up to where the topics end now. Returns how many records were written.
 
-        Raises BrokerError, and DataError where records were deleted before they were recorded.
+        Raises BrokerError, and DataError where records were deleted before they were recorded, or a topic was made again.
         """
         lock = self._locked()
         try:
             check_reachable(self._settings)
-            with broker_errors(self._settings):
+            with broker_errors(self._settings), TopicIds(self._settings, self._archive) as ids:
                 consumer = KafkaConsumer(
                     **kafka_python_connection(self._settings),
                     group_id=None,
@@ -89,21 +91,32 @@ class Recorder:
                     max_partition_fetch_bytes=4 << 20,
                 )
                 try:
-                    self._assign(consumer, tell)
+                    self._assign(consumer, ids, tell)
                     if not self._waiting:
                         names = ", ".join(map(self._settings.topic, self._topics))
                         raise BrokerError(f"none of the topics {names} is there; `ctrlrec topics` creates them")
-                    self._record(consumer, tell, consumer.end_offsets(list(consumer.assignment())) if once else None)
+                    self._record(
+                        consumer, ids, tell, consumer.end_offsets(list(consumer.assignment())) if once else None
+                    )
                 finally:
                     consumer.close()
         finally:
             os.close(lock)
         return self.written
 
-    def _record(self, consumer: Any, tell: Callable[[str], object], ends: dict[Any, int] | None) -> None:
+    def _record(self, consumer: Any, ids: TopicIds, tell: Callable[[str], object], ends: dict[Any, int] | None) -> None:
         due = time.monotonic() + self._every
         while not self._stopped:
-            polled = consumer.poll(timeout_ms=round(TAIL * 1000))
+            try:
+                polled = consumer.poll(timeout_ms=round(TAIL * 1000))
+                if polled:
+                    ids.check()  # what came is of the topics that were there until now
+            except (OffsetOutOfRangeError, DataError):
+                self._write_all()
+                ids.check()
+                raise DataError(
+                    "records were deleted while they were being recorded: the same command says which"
+                ) from None
             for place, records in polled.items():
                 self._take(_Place(place.topic.removeprefix(self._settings.topic_prefix), place.partition), records)
             if ends is not None and not polled and all(consumer.position(each) >= end for each, end in ends.items()):
@@ -112,12 +125,12 @@ class Recorder:
                 self._write(max(self._waiting, key=lambda place: self._waiting[place].bytes))
             if time.monotonic() >= due:
                 self._write_all()
-                self._assign(consumer, tell)
+                self._assign(consumer, ids, tell)
                 tell(f"{datetime.now(UTC):%H:%M:%S} {self.written:,} records written")
                 due = time.monotonic() + self._every
         self._write_all()
 
-    def _assign(self, consumer: Any, tell: Callable[[str], object]) -> None:
+    def _assign(self, consumer: Any, ids: TopicIds, tell: Callable[[str], object]) -> None:
         """Begin to read partitions that are new, each where its files end, and at its beginning where it has none."""
         found = []
         for topic in self._topics:
@@ -125,6 +138,7 @@ class Recorder:
             found += [_Place(topic, each) for each in sorted(partitions) if _Place(topic, each) not in self._waiting]
         if not found:
             return
+        ids.check(each.topic for each in found)
         places = {each: TopicPartition(self._settings.topic(each.topic), each.partition) for each in found}
         beginnings = consumer.beginning_offsets(list(places.values()))
         consumer.assign([*consumer.assignment(), *places.values()])  # keeps the positions of the former

@@ -77,6 +77,8 @@ class Report(Struct, frozen=True):
     """All of it."""
 
     version: str
+    log: str
+    """As it was named."""
     lists: int
     ranked: int
     users: int
@@ -117,8 +119,9 @@ def report(outcome: Outcome, totals: Totals, titles: Mapping[str, str]) -> Repor
     shown = {item_id for feeds in totals.feeds for feed in feeds for item_id in (*feed.before, *feed.after)}
     checked = _checked(totals) if plan.check else None
     return Report(
-        __version__, totals.lists, totals.ranked, len(totals.users), totals.events, totals.bad, outcome.known, plan.eta,
-        checked, made, pairs, {item_id: titles[item_id] for item_id in sorted(shown) if item_id in titles},
+        __version__, outcome.log, totals.lists, totals.ranked, len(totals.users), totals.events, totals.bad,
+        outcome.known, plan.eta, checked, made, pairs,
+        {item_id: titles[item_id] for item_id in sorted(shown) if item_id in titles},
     )  # fmt: skip
 
 
@@ -156,11 +159,13 @@ def _users(totals: Totals, variant: int) -> list[UserChange]:
         return []
     lists = np.maximum(sums["lists"], 1)
     ids = list(totals.users)
+    changed = (sums["overlap"] < sums["lists"]) | (sums["rho"] < sums["lists"])
+    order = np.lexsort((sums["rho"] / lists, sums["overlap"] / lists))
     return [
         UserChange(
             ids[place], int(sums["lists"][place]), totals.overlap(variant, place),
             float(sums["rho"][place] / lists[place]),
             float(sums["gain"][place] / sums["headroom"][place]) if sums["headroom"][place] else None,
         )
-        for place in np.lexsort((sums["rho"] / lists, sums["overlap"] / lists))[:SHOWN].tolist()
+        for place in order[changed[order]][:SHOWN].tolist()
     ]  # fmt: skip

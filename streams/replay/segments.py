@@ -16,8 +16,9 @@ from msgspec import Struct
 from ranker.adherence import TOP
 from ranker.errors import BadEvent
 from streams.replay.engagement import Clicked, estimate
-from streams.replay.figures import GROUPS, Sums, base_tops, compare, groups_of, wider
-from streams.replay.log import BadLine, Where, bad_line
+from streams.replay.figures import GROUPS, Sums, base_tops, compare, wider
+from streams.replay.log import BadLine, Spot, bad_line
+from streams.replay.pairs import groups_of
 from streams.replay.parts import Format, part, write
 from streams.replay.state import Codes
 from streams.replay.variants import Answers, Variant
@@ -26,13 +27,6 @@ LISTS = 16_384
 """In a segment. Its figures are held in memory until it is done."""
 FEEDS = 10
 """Feeds that are shown of each variant, and kept of each segment."""
-
-
-class Spot(NamedTuple):
-    """An entry of the log: how many came before it, and where it lies."""
-
-    order: int
-    where: Where
 
 
 class Feed(Struct, frozen=True):
@@ -63,7 +57,7 @@ class Figures(Struct, frozen=True, kw_only=True):
     sums: bytes
     """(variants, users, COLUMNS)."""
     pairs: bytes
-    """(pairs, users, PAIR_COLUMNS)."""
+    """(pairs, users or groups of them, PAIR_COLUMNS)."""
     items: list[str]
     moves: bytes
     """(variants, 2, GROUPS, items): in how many lists of a group of users, and by how many places better in all."""
@@ -107,7 +101,7 @@ class Segment:
         self.events, self.lists, self._ranked = Counter[str](), 0, 0
         self._parts = [part(layout.part(variant, number), layout.format, self.codes) for variant in variants]
         self._degraded = [Counter[str]() for _ in variants]
-        self._sums = Sums()
+        self._sums = Sums(len(variants))
         self._moves, self._crossings = np.zeros((len(variants), 2, GROUPS, 0)), np.zeros((len(variants), 2, 0))
         self._feeds = [list[Feed]() for _ in variants]
         self._bad: list[tuple[int, BadLine]] = []
@@ -129,7 +123,7 @@ class Segment:
         self._sums.add(users, compared)
         items = len(self.codes)
         self._moves, self._crossings = wider(self._moves, items, 3), wider(self._crossings, items, 2)
-        by_group = flat.numbers + np.repeat(groups_of(users) * items, flat.spans.lengths)
+        by_group = flat.numbers + np.repeat(groups_of(users, GROUPS) * items, flat.spans.lengths)
         tops = base_tops(answers)
         base_places = flat.spans.positions - np.repeat(flat.spans.starts, flat.spans.lengths)
         was = base_places < TOP
@@ -180,7 +174,7 @@ class Segment:
         """Write it. Raises DataError."""
         for each in self._parts:
             each.close()
-        users, sums, pairs = self._sums.by_user()
+        users, sums, pairs = self._sums.summed()
         figures = Figures(
             lists=self.lists,
             ranked=self._ranked,

@@ -38,6 +38,10 @@ def open_source(log: Log, settings: Settings) -> Source:
     path = Path(log.name)
     if not path.exists():
         raise DataError(f"{path} does not exist (to replay topics, say {KAFKA})")
+    if not (path.is_dir() or path.is_file()):
+        raise DataError(
+            f"{path} is neither a file nor a folder: a log is read more than once, so write it to a file first"
+        )
     if path.is_dir() or path.suffix == ".parquet":
         from streams.replay.archive import Archive, Table
 

@@ -1,11 +1,13 @@
 """What is in force at a place of the log: each user's control, and the items that came after the bundle.
 
 The rules are those of `streams.views`: a request or a withdrawal that is older than the one in force changes nothing, and a
-request steers only the lists of its own partition.
+request steers only the lists of its own partition. Controls are what the workers made of requests; their topic keeps those that
+are in force, so one tells of a request that is older than the log. Of a request that the log has it tells nothing new.
 """
 
 from collections.abc import Sequence
 from functools import lru_cache
+from math import inf
 from typing import NamedTuple
 
 import numpy as np
@@ -14,11 +16,12 @@ from numpy.typing import NDArray
 from ranker.embed import RequestEmbedder, Towers, check_text, text_of
 from ranker.errors import BadEvent
 from ranker.events import CandidateList, ControlRequest
+from ranker.events import Control as SentControl
 from ranker.rank import Model
 from ranker.run import Asked, Steering
 from ranker.vectors import Quantized
 from streams.replay.log import Entry
-from streams.wire import decode_item, decode_key, decode_request
+from streams.wire import decode_control, decode_item, decode_key, decode_request
 
 REMEMBERED = 100_000
 """Request texts whose vectors are kept, to be shared by all who ask for the same."""
@@ -91,6 +94,16 @@ class Control(NamedTuple):
     steers: list[Steering]
     """In the vectors of each bundle."""
     request: ControlRequest
+    older: bool
+    """The log has it as a control, and not as a request."""
+
+
+def request_of(control: SentControl) -> ControlRequest:
+    """What a worker made it of."""
+    return ControlRequest(
+        event_id=control.request_id, user_id=control.user_id, op="set", created_at=control.created_at, text=control.text,
+        context=control.context, weight=control.weight, expires_at=control.expires_at,
+    )  # fmt: skip
 
 
 class State:
@@ -107,13 +120,28 @@ class State:
 
     def request(self, entry: Entry) -> None:
         """Raises BadEvent."""
-        request = decode_request(self.value(entry))
-        whose = entry.partition, request.user_id
+        self._request(decode_request(self.value(entry)), entry.partition, older=False)
+
+    def control(self, entry: Entry) -> None:
+        """Raises BadEvent."""
+        value = self.value(entry)
+        if value is None:
+            whose = entry.partition, decode_key(entry.key or b"")
+            if whose in self._controls and self._controls[whose].older:
+                del self._controls[whose]
+            return
+        control = decode_control(value)
+        # Workers write it after its request: what is no newer than what is known was read already.
+        if control.created_at > self._since.get((entry.partition, control.user_id), -inf):
+            self._request(request_of(control), entry.partition, older=True)
+
+    def _request(self, request: ControlRequest, partition: int, *, older: bool) -> None:
+        whose = partition, request.user_id
         control = None
         if request.op == "set":
             # Before its age is looked at: what is wrong with it, a worker says too. A fleet's replay has no serving to say it.
             text_of(request)
-            control = Control([serving.control(request) for serving in self.servings], request)
+            control = Control([serving.control(request) for serving in self.servings], request, older)
         if request.created_at < self._since.get(whose, request.created_at):
             return
         self._since[whose] = request.created_at

@@ -9,7 +9,7 @@ delete-a-group jackknife, SE² = (G - 1) / G · Σ_g (R without g - R)² (Kott, 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import nan, sqrt
+from math import inf, nan, sqrt
 from typing import NamedTuple
 
 import msgspec
@@ -17,9 +17,10 @@ import numpy as np
 from msgspec import Struct
 
 from ranker.errors import DataError
-from streams.replay.figures import COLUMNS, GROUPS, PAIR_COLUMNS, Doubles, pairs_of, wider
+from streams.replay.figures import COLUMNS, GROUPS, wider
 from streams.replay.known import KNOWN, Known
 from streams.replay.log import BadLine
+from streams.replay.pairs import CLUSTERS, PAIR_COLUMNS, Doubles, by_user, pairs_of
 from streams.replay.segments import Feed, Figures, Layout, most_changed
 from streams.replay.variants import Variant
 
@@ -40,6 +41,8 @@ DIFFERENCES: Mapping[str, tuple[str, str]] = {
     "click change": ("expected clicks", "clicks"),
 }
 """Within a variant."""
+POSSIBLE: Mapping[str, tuple[float, float]] = {"overlap": (0, 1), "rho": (-1, 1)}
+"""What a figure can be at all, and so where its interval ends."""
 BETWEEN = ("gain", "alignment", "expected clicks")
 """Of one variant less the other."""
 
@@ -77,8 +80,9 @@ class Totals:
         at = _places(self.users, figures.users)
         self.sums = wider(self.sums, len(self.users), 1)
         self.sums[:, at] += _read(figures.sums, (len(self.variants), len(at), len(COLUMNS)))
-        self.pair_sums = wider(self.pair_sums, len(self.users), 1)
-        self.pair_sums[:, at] += _read(figures.pairs, (len(self.pairs), len(at), len(PAIR_COLUMNS)))
+        clusters = at if by_user(len(self.variants)) else list(range(CLUSTERS))
+        self.pair_sums = wider(self.pair_sums, max(self.pair_sums.shape[1], *clusters, -1) + 1, 1)
+        self.pair_sums[:, clusters] += _read(figures.pairs, (len(self.pairs), len(clusters), len(PAIR_COLUMNS)))
         at = _places(self.items, figures.items)
         self.moves = wider(self.moves, len(self.items), 3)
         self.moves[..., at] += _read(figures.moves, (len(self.variants), 2, GROUPS, len(at)))
@@ -100,7 +104,7 @@ class Totals:
         if name in DIFFERENCES:
             one, other = DIFFERENCES[name]
             return _estimate(_terms(self.sums[variant], one), _terms(self.sums[variant], other))
-        return _estimate(_terms(self.sums[variant], name))
+        return _within(_estimate(_terms(self.sums[variant], name)), name)
 
     def difference(self, one: int, other: int, name: str) -> Estimate:
         """Of one variant less another."""
@@ -119,13 +123,12 @@ class Totals:
         if lists < 2:
             return Estimate(mean, None, None, int(lists), 1)
         half = _quantile(lists - 1) * sqrt(max(squares - lists * mean * mean, 0) / (lists - 1) / lists)
-        return Estimate(mean, mean - half, mean + half, int(lists), 1)
+        return _within(Estimate(mean, mean - half, mean + half, int(lists), 1), "overlap")
 
     def alike(self, pair: int, column: str) -> Estimate:
-        """Overlap or ρ of two variants' orders."""
-        return _estimate(
-            _Terms.of(self.pair_sums[pair, :, PAIR_COLUMNS.index(column)], self.sums[0, :, COLUMNS.index("lists")])
-        )
+        """Overlap or ρ of two variants' orders; of very many variants, `users` are groups of them."""
+        over, under = (self.pair_sums[pair, :, PAIR_COLUMNS.index(each)] for each in (column, "lists"))
+        return _within(_estimate(_Terms.of(over, under)), column)
 
 
 class _Terms(NamedTuple):
@@ -163,6 +166,13 @@ def _estimate(one: _Terms, less: _Terms | None = None) -> Estimate:
         return Estimate(mean, None, None, observations, users)
     half = _quantile(users - 1) * sqrt(users / (users - 1) * float(np.square(terms).sum()))
     return Estimate(mean, mean - half, mean + half, observations, users)
+
+
+def _within(estimate: Estimate, name: str) -> Estimate:
+    least, most = POSSIBLE.get(name, (-inf, inf))
+    if estimate.low is None or estimate.high is None:
+        return estimate
+    return msgspec.structs.replace(estimate, low=max(least, estimate.low), high=min(most, estimate.high))
 
 
 def jackknifed(over: Doubles, under: Doubles) -> Estimate:

@@ -57,7 +57,7 @@ def scenes(embedded: str, link: Proxy, tmp_path: Path) -> Iterator[Make]:
             bundle = slow_bundle_folder() if fault.bundle == "slow" else bundles[fault.bundle]
             broker = link.address if fault.linked else embedded
             settings = live_settings(
-                broker, bundle, weight=fault.weight, partitions=1, fetch_wait=0.1, canary_interval=5.0
+                broker, bundle, weight=fault.weight, partitions=1, fetch_wait=0.05, canary_interval=5.0
             )
             made.append(Scene(fault, settings, tmp_path, link))
             made[-1].worker.start()

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from streams.settings import Settings
 
 RECORDS = 3_000
 HOUR = 3_600_000
-BEGAN = 1_700_000_000_000
+BEGAN = (int(time.time() * 1000) // HOUR - 48) * HOUR + HOUR // 4
+"""Records are dated: not so early that a broker's retention would delete them meanwhile, and well into an hour."""
 
 
 @pytest.fixture
@@ -71,8 +73,10 @@ def test_everything_is_kept_by_hour_and_it_goes_on(settings: Settings, producer:
     assert Recorder(settings, tmp_path, ["candidates"]).run(once=True) == RECORDS - RECORDS // 2 - 1
     assert Recorder(settings, tmp_path, ["candidates"]).run(once=True) == 0
     expect_all(tmp_path, settings, RECORDS)
-    hours = {path.name for path in (tmp_path / "topic=candidates").iterdir()}
-    assert hours == {"hour=2023-11-14T22", "hour=2023-11-14T23", "hour=2023-11-15T00", "hour=2023-11-15T01"}
+    hours = [datetime.fromtimestamp(BEGAN / 1000 + hour * 3600, UTC) for hour in range(4)]
+    assert {path.name for path in (tmp_path / "topic=candidates").iterdir()} == {
+        f"hour={hour:%Y-%m-%dT%H}" for hour in hours
+    }
     for row in rows(tmp_path, "candidates"):
         number = int(row["headers"][0]["value"])
         assert round(row["timestamp"].timestamp() * 1000) == BEGAN + number * HOUR // 1000
@@ -132,3 +136,43 @@ def test_two_do_not_write_to_one_archive(settings: Settings, producer: Any, tmp_
 
     with pytest.raises(BrokerError, match="ctrlrec topics"):
         Recorder(renamed, tmp_path, ["candidates"]).run(once=True)
+
+
+def test_a_topic_that_was_made_again_is_refused(settings: Settings, producer: Any, tmp_path: Path) -> None:
+    """Whether it has fewer records by then or more, and whether a recorder is at work or not."""
+    from kafka.admin import KafkaAdminClient
+
+    from streams.kafka import kafka_python_connection
+    from streams.replay.record import Recorder
+    from streams.topics import ensure_topics
+
+    def make_again(records: int) -> None:
+        admin.delete_topics([settings.topic("candidates")])
+        time.sleep(1)
+        ensure_topics(settings)
+        for _ in range(records):
+            producer.send(settings.topic("candidates"), b"other", partition=0).get(timeout=30)
+
+    admin = KafkaAdminClient(**kafka_python_connection(settings))
+    for number in range(4):
+        producer.send(settings.topic("candidates"), f"{number}".encode(), partition=0).get(timeout=30)
+    assert Recorder(settings, tmp_path, ["candidates"]).run(once=True) == 4
+    for records in (0, 6):
+        make_again(records)
+        with pytest.raises(DataError, match="candidates was deleted and made again since it was recorded"):
+            Recorder(settings, tmp_path, ["candidates"]).run(once=True)
+    assert [row["value"] for row in rows(tmp_path, "candidates")] == [b"0", b"1", b"2", b"3"]
+
+    running = Recorder(settings, tmp_path / "another", ["candidates"], every=0.2)
+    told: list[str] = []
+
+    def tell(text: str) -> None:
+        told.append(text)
+        if len(told) == 1:
+            make_again(9)
+        assert len(told) < 300
+
+    with pytest.raises(DataError, match="made again"):
+        running.run(tell=tell)
+    assert [row["value"] for row in rows(tmp_path / "another", "candidates")] == [b"other"] * 6
+    admin.close()

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from tests.live import Live
 
 ROUNDS, USERS = 3, 40
-LISTS = int(os.environ.get("LISTS", "120"))
-"""In each round. `LISTS=6600 make test PYTEST=tests/integration/test_replays.py` makes it 20,000 events."""
+LISTS = -(-int(os.environ.get("EVENTS", "360")) // ROUNDS)
+"""In each round. `make replays EVENTS=20000` has so many events, and the requests beside."""
 
 
 class Recorded(NamedTuple):
@@ -32,6 +32,7 @@ class Recorded(NamedTuple):
 
 @pytest.fixture(scope="module", params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
 def recorded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Recorded]":
+    from streams.replay.log import KINDS
     from streams.replay.record import Recorder
     from tests.live import Live, live_settings
     from tests.unit.tiny_towers import bundle_folder
@@ -46,7 +47,7 @@ def recorded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         calm = [event_id for number in range(ROUNDS) for event_id in calm_round(live, rng, number)]
         racing = race(live, rng)
         archive = folder / "archive"
-        Recorder(settings, archive, ["items", "requests", "candidates", "rankings"]).run(once=True)
+        Recorder(settings, archive, KINDS).run(once=True)
         yield Recorded(live, archive, calm, racing)
 
 

@@ -54,7 +54,7 @@ def main() -> None:
         second = store.add(folder / "bundle")
         store.activate(first)
         settings = live_settings(
-            broker.bootstrap, folder / "store", fetch_wait=0.1, canary_interval=10.0, session_timeout=10.0,
+            broker.bootstrap, folder / "store", fetch_wait=0.05, canary_interval=10.0, session_timeout=10.0,
             topic_prefix="feed.",
         )  # fmt: skip
         ensure_topics(settings)

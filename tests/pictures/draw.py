@@ -77,7 +77,7 @@ def _columns(lines: Sequence[Line]) -> int:
 
 def _height(panel: Panel, lines: Sequence[Line]) -> float:
     if panel.kind != "timeseries":
-        return WORDS_HEIGHT
+        return WORDS_HEIGHT + ENTRY * max(0, len(lines) - 3)
     return HEIGHT + ENTRY * math.ceil(len(lines) / _columns(lines))
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ranker.events import CandidateList, ControlRequest, ItemUpsert
+from ranker.events import CandidateList, Control, ControlRequest, ItemUpsert
 from streams.replay.job import replay
 from streams.replay.log import BadLine
 from streams.replay.plan import Job, Outcome
@@ -29,9 +29,12 @@ def a_request(
     )  # fmt: skip
 
 
-def line(event: object, key: str | None = None) -> bytes:
-    topics = {CandidateList: "candidates", ControlRequest: "requests", ItemUpsert: "items", type(None): "items"}
-    return encode({"topic": topics[type(event)], "value": event, "key": key})
+def line(event: object, key: str | None = None, topic: str | None = None) -> bytes:
+    topics = {
+        CandidateList: "candidates", ControlRequest: "requests", Control: "controls", ItemUpsert: "items",
+        type(None): "items",
+    }  # fmt: skip
+    return encode({"topic": topic or topics[type(event)], "value": event, "key": key})
 
 
 class Done(NamedTuple):

@@ -60,7 +60,7 @@ def test_figures_of_lists_that_one_can_check_by_hand() -> None:
     assert column(compared, "rho") == [1.0, -1.0, 1.0, 1 - 12000 / 7980]
     assert column(compared, "overlap") == [1.0, 1.0, 1.0, 0.0]
     assert column(compared, "rho", 1) == [0.5, -1.0, 1.0, 1.0]
-    assert compared.pairs[0].tolist() == [[1.0, 0.5], [1.0, 1.0], [1.0, 1.0], [0.0, 1 - 12000 / 7980]]
+    assert compared.pairs[0, :, :2].tolist() == [[1.0, 0.5], [1.0, 1.0], [1.0, 1.0], [0.0, 1 - 12000 / 7980]]
     assert column(compared, "gain") == pytest.approx([0.5] * 4)  # (0.5 - 0.2) / (0.8 - 0.2)
     assert column(compared, "steered") == column(compared, "headroom") == [1.0] * 4
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,9 @@ def test_a_damaged_file_is_named(tmp_path: Path, suffix: str) -> None:
         replay(job_of(log, tmp_path / "out"))
     with pytest.raises(DataError, match="does not exist"):
         replay(job_of(tmp_path / "none", tmp_path / "out2"))
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="read more than once"):
+        replay(job_of(tmp_path / "pipe", tmp_path / "out2"))
 
 
 def test_a_replay_goes_on_beside_a_recorder_with_the_files_that_there_were(tmp_path: Path) -> None:

@@ -106,7 +106,8 @@ def test_times_choose_lists_and_not_what_steers_them() -> None:
     log = Log("kafka", since=40.0, until=60.0)
     found = {kind: _between(Consumer(), "place", log, kind) for kind in KINDS}
     assert found == {
-        "items": (10, 60), "requests": (10, 60), "candidates": (40, 60), "rankings": (40, 100), "clicks": (40, 100),
+        "items": (10, 60), "requests": (10, 60), "controls": (10, 60), "candidates": (40, 60),
+        "rankings": (40, 100), "clicks": (40, 100),
     }  # fmt: skip
     assert set(kafkarange.BEFORE) < set(STATE)
 

@@ -179,3 +179,22 @@ def test_variants_must_be_told_apart() -> None:
     assert Spans([1]).size == 1
     with pytest.raises(ConfigError, match="all different"):
         replay(Job(Log(str(ROOT / "README.md")), ROOT / "none", Settings(), [bundle_folder()] * 2))
+
+
+def test_many_variants_have_rows_on_a_terminal_and_nobody_is_affected_by_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    out = tmp_path / "out"
+    weights = ["0", "0.1", "0.2", "0.4", "0.6", "0.8", "0.9", "1"]
+    command = ["replay", str(log_of(tmp_path, 300)), "--weight", ",".join(weights), "--out", str(out)]
+    outcome = CliRunner().invoke(cli.build(), [*command, "--bundle", str(bundle_folder())])
+    assert outcome.exit_code == 0, outcome.output
+    rows = {row.split()[0]: row.split() for row in outcome.output.splitlines() if row.strip()}
+    assert [len(rows[f"w{weight}"]) for weight in weights] == [6] * len(weights)
+    assert rows["w0"][3] == "1.000±0.000"
+    assert "…" not in outcome.output
+    report = json.loads((out / "report.json").read_bytes())
+    assert report["variants"][0]["users"] == []
+    assert all(user["overlap"]["mean"] < 1 or user["rho"] < 1 for user in report["variants"][-1]["users"])
+    assert f"| log | `{tmp_path / 'log.jsonl'}` |" in (out / "report.md").read_text()

@@ -52,9 +52,9 @@ def train(out: Path, *more: str) -> TrainingRecord:
 def test_every_loss_leaves_towers_and_a_curve(tmp_path: Path, loss: str) -> None:
     record = train(tmp_path, "--loss", loss)
     assert record.loss == loss
-    assert record.steps == {"item": 4, "head": 2, "request": 11}
+    assert record.steps == {"item": 4, "head": 2, "request": 12}
     points = {phase: len(points) for phase, points in record.curve.items()}
-    assert points == {"item tower": 4, "request head": 2, "request tower": 11}
+    assert points == {"item tower": 4, "request head": 2, "request tower": 12}
     assert (tmp_path / "learning-curve.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads((tmp_path / "training.json").read_bytes())["loss"] == loss
 
@@ -101,7 +101,7 @@ def test_the_best_tower_on_dev_phrasings_is_kept(whole: Path) -> None:
     record = read_record(whole)
     assert [point.step for point in record.curve["request head"] if point.dev_auc is not None] == [2]
     looks = {point.step: point.dev_auc for point in record.curve["request tower"] if point.dev_auc is not None}
-    assert list(looks) == [2, 4, 6, 8, 10, 11]
+    assert list(looks) == [2, 4, 6, 8, 10, 12]
     assert record.kept_step is not None
     assert looks[record.kept_step] == max(looks.values())
 
