@@ -97,6 +97,15 @@ class QuickThread(driver.AIOKafkaConsumerThread):
         wait = self.consumer.app.settings.fetch_wait
         fetch_patiently(self._consumer, wait, max(wait, IDLE_FETCH_WAIT))
 
+    def positions(self) -> dict[TP, int]:
+        """Where each partition is fetched from next. At once, from any thread; aiokafka's own way may wait."""
+        subscription = self._consumer and self._consumer._subscription.subscription
+        assignment = subscription and subscription.assignment
+        if not assignment:
+            return {}
+        found = {TP(tp.topic, tp.partition): assignment.state_value(tp)._position for tp in assignment.tps}
+        return {tp: position for tp, position in found.items() if position is not None}
+
 
 class RunConsumer(driver.Consumer):
     """Delivers and acknowledges runs."""
@@ -104,6 +113,8 @@ class RunConsumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._progress: dict[TP, Progress] = {}
+        self._passed: dict[TP, int] = {}
+        """Offsets up to which there is nothing more to deliver: a transaction's marker has one, and is no record."""
         self._seeks = 0
         self._run_length = self.app.settings.run_length
 
@@ -114,6 +125,7 @@ class RunConsumer(driver.Consumer):
         """Go back to the committed offsets, or the first; what is in flight may finish, but no longer counts as progress."""
         self._seeks += 1
         self._progress.clear()
+        self._passed.clear()
         await super().perform_seek()
         # aiokafka moves to committed offsets above 0 alone; elsewhere what was fetched and not delivered would be passed over.
         unmoved = [tp for tp in self.assignment() if tp in self._read_offset and not self._read_offset[tp]]
@@ -127,6 +139,7 @@ class RunConsumer(driver.Consumer):
         await super().on_partitions_revoked(revoked)
         for tp in revoked:
             self._progress.pop(tp, None)
+            self._passed.pop(tp, None)
 
     async def _drain_messages(self, fetcher: Any) -> None:
         """Fetch and deliver until stopped; the body of Faust's fetcher task."""
@@ -150,6 +163,8 @@ class RunConsumer(driver.Consumer):
                 if not self.flow_active or seeks != self._seeks:
                     break  # resuming seeks to the committed offsets, which are at or before this run
                 self._read_offset.update({part.tp: part.end for part in run.parts})
+            else:  # nothing is between the fetching thread and the agents: what it has passed was delivered, or no record
+                self._passed = self._thread.positions()
 
     async def _seek_when_possible(self) -> None:
         """The next rebalance may begin in the middle of a seek, which then fails for what is taken away."""
@@ -203,9 +218,13 @@ class RunConsumer(driver.Consumer):
         return True
 
     def committed(self) -> dict[tuple[str, int], int]:
-        """Committed offset by (topic, partition); where there is none yet, how far what was fetched is done."""
+        """Committed offset by (topic, partition); where there is none yet, how far what was fetched is done. Markers of
+        transactions behind it are done with it."""
         done = {tp: progress.done for tp, progress in self._progress.items()}
         done |= {tp: offset for tp, offset in self._committed_offset.items() if offset is not None}
+        for tp, passed in self._passed.items():
+            if tp in done and done[tp] == self._read_offset.get(tp):
+                done[tp] = max(done[tp], passed)
         return {(tp.topic, tp.partition): offset for tp, offset in done.items()}
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:

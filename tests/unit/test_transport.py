@@ -46,6 +46,7 @@ def consumer(read_offset: int | None, run_length: int) -> Any:
     made = RunConsumer.__new__(RunConsumer)
     made._progress, made._run_length, made._read_offset = {}, run_length, {PLACE: read_offset}
     made._unacked_messages, made._waiting_for_ack, made._committed_offset = set(), None, {PLACE: read_offset}
+    made._passed = {}
     made.app = SimpleNamespace(consumer_generation_id=1)
     return made
 
@@ -133,6 +134,17 @@ def test_lag_is_told_before_anything_was_committed() -> None:
     assert made.committed() == {tuple(PLACE): 6}
 
 
+def test_a_marker_behind_the_last_record_does_not_wait() -> None:
+    """A transaction ends with one: the committed offset stays before it until the next record."""
+    made = consumer(0, 2)
+    ((_, run),) = made._cut(PLACE, records([0, 1]))
+    made._read_offset[PLACE], made._passed = run.end, {PLACE: 3}
+    assert made.committed() == {tuple(PLACE): 0}, "what is in hand still waits"
+    made.ack(run)
+    made._committed_offset[PLACE] = 2
+    assert made.committed() == {tuple(PLACE): 3}
+
+
 class Rebalanced(RunConsumer):
     """Its broker is a list of offsets, of which it fetches four at a time; a rebalance comes during one of the fetches."""
 
@@ -142,7 +154,7 @@ class Rebalanced(RunConsumer):
     def __init__(self, committed: int | None, during: int) -> None:
         self._broker, self._committed, self._during = list(range(20)), committed, during
         self._position, self._fetches, self.delivered = committed or 0, 0, list[int]()
-        self._progress, self._run_length, self._seeks = {}, 3, 0
+        self._progress, self._passed, self._run_length, self._seeks = {}, {}, 3, 0
         self._read_offset = {PLACE: committed}
         self._committed_offset: dict[TP, int | None] = {}
         self.app = SimpleNamespace(consumer_generation_id=1)
@@ -151,6 +163,9 @@ class Rebalanced(RunConsumer):
 
     def assignment(self) -> set[TP]:
         return {PLACE}
+
+    def positions(self) -> dict[TP, int]:
+        return {PLACE: self._position}
 
     async def seek_to_committed(self) -> dict[TP, int | None]:
         """As aiokafka does it."""
