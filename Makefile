@@ -5,9 +5,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
-# Two files at once. Unit tests come first: brokers and workers live from their first test to the end.
+# More processes than most machines here have cores: much of the time is spent waiting for brokers. tests/beside.py hands out.
+THREE := -n 3 --dist loadfile --no-loadscope-reorder
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
-BREAK = KILLS=$(or $(KILLS),2) $(BIN)/python -m pytest -q
+BREAK = KILLS=$(or $(KILLS),2) $(BIN)/python -m pytest -q tests/faults tests/integration
 # The CPU build of torch: from the directory that pip is told of, if any, else from where torch publishes it.
 TORCH := $(if $(PIP_FIND_LINKS),UV_FIND_LINKS="$(PIP_FIND_LINKS)",UV_TORCH_BACKEND=cpu)
 
@@ -20,8 +21,8 @@ demo: bundle ## train towers, start a broker and a worker, and steer real feeds
 up: bundle ## the demo, and then stay up for your own requests (ctrlrec ask)
 	@$(BIN)/ctrlrec demo --stay
 bundle: var/bundle/manifest.json ## train and export a bundle of MovieLens, unless there is one
-test: .venv/dev ## unit, property and integration tests, two at once (PYTEST=... for some)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(or $(PYTEST),-m "not faults" tests/unit tests/integration $(TWO) -q)
+test: .venv/dev ## unit, property and integration tests, three at once (PYTEST=... for some)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(or $(PYTEST),-m "not faults" tests/unit tests/integration $(THREE) -q)
 test-faults: .venv/dev ## break the broker and the worker, and tell what became of every input (KILLS=20 for longer)
 	@$(BREAK) -m "faults and alone"
 	@$(BREAK) -m "faults and not alone" $(TWO)

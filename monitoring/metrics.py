@@ -72,7 +72,11 @@ class Metrics:
         self._last_event = {topic: last_event.labels(topic) for topic in TOPICS}
         self._last_ranking = gauge("last_ranking_timestamp_seconds", "When a ranking was last confirmed", "emitted")
         self._consumer_lag = gauge(
-            "consumer_lag_events", "End offset less committed offset", "consumer_lag", topic=(), partition=()
+            "consumer_lag_events", "End offset less committed offset; absent while the broker does not tell it",
+            "consumer_lag", topic=(), partition=(),
+        )  # fmt: skip
+        self._lag_told = gauge(
+            "consumer_lag_timestamp_seconds", "When the broker last told how much waits", "consumer_lag"
         )
         self._rebalances = counter("rebalances_total", "Times that partitions were assigned anew", "rebalanced")
         rebalance = histogram(
@@ -80,6 +84,7 @@ class Metrics:
         )
         self._rebalance = rebalance.labels()
 
+        self._partitions = gauge("assigned_partitions", "Partitions of candidate lists that it ranks", "holds")
         self._controls = gauge("controls_active", "Controls held in memory", "holds")
         self._items = gauge("item_vectors", "Items that have a vector", "holds")
         self._items_built = gauge(
@@ -143,15 +148,18 @@ class Metrics:
         self._rebalances.inc()
         self._rebalance.observe(seconds)
 
-    def consumer_lag(self, lags: Mapping[tuple[str, int], int]) -> None:
-        """Events not yet committed, by topic and partition; partitions that are not named are no longer ours."""
+    def consumer_lag(self, lags: Mapping[tuple[str, int], int] | None, now: float) -> None:
+        """Events not yet committed, by topic and partition; partitions that are not named are no longer ours. None where
+        the broker did not tell at `now`: the last figures would pass for what waits."""
         self._consumer_lag.clear()
-        for (topic, partition), events in lags.items():
-            self._consumer_lag.labels(topic, str(partition)).set(events)
+        if lags is not None:
+            for (topic, partition), events in lags.items():
+                self._consumer_lag.labels(topic, str(partition)).set(events)
+            self._lag_told.set(now)
 
-    def holds(self, *, controls: int | None = None, items: int | None = None) -> None:
-        """What is in memory: controls and item vectors."""
-        for gauge, value in ((self._controls, controls), (self._items, items)):
+    def holds(self, *, controls: int | None = None, items: int | None = None, partitions: int | None = None) -> None:
+        """What is in memory, controls and item vectors, and how many partitions of candidate lists are the worker's."""
+        for gauge, value in ((self._controls, controls), (self._items, items), (self._partitions, partitions)):
             if value is not None:
                 gauge.set(value)
 

@@ -72,7 +72,7 @@ def train(
     ),
     minutes: Annotated[
         float, typer.Option(min=0.01, help="How long to train; reading and measuring come on top.")
-    ] = 2.4,
+    ] = 2.5,
     steps: Annotated[
         int | None, typer.Option(min=2, help="Exactly so many steps instead: the same towers every time.")
     ] = None,
@@ -91,13 +91,13 @@ def train(
     ] = None,
     loss: Annotated[
         Literal["correlation", "mse", "cross-entropy"],
-        typer.Option(help="By which the head learns a request's scores: their order, or calibrated scores themselves."),
+        typer.Option(help="By which requests are learned: the order of the items, or their calibrated scores."),
     ] = "correlation",
     patience: Annotated[
         int,
         typer.Option(
             min=0,
-            help="In trainings over five minutes, how many looks at dev phrasings without a better head end it; 0: no looks.",
+            help="In trainings over five minutes, how many looks at dev phrasings without a better tower end it; 0: no looks.",
         ),
     ] = 10,
     fresh: Annotated[
@@ -107,8 +107,8 @@ def train(
     """Train both towers from the backbone, then measure them on phrasings and users held out.
 
     First the items: a few thousand requests are judged over the whole catalogue, the judgments are factorised, and the
-    item tower learns to put each item where that says. Then the requests: thousands of them are read once, and a head
-    over all layers of the request tower learns what they want of the items.
+    item tower learns to put each item where that says. Then the requests: thousands of them are read once, a head over all
+    layers of the request tower learns what they want of the items, and then the whole request tower does.
 
     A training of over five minutes that was killed goes on with the same command, from at most half a minute before.
 
@@ -143,7 +143,7 @@ def train(
             )
         bars = {
             name: progress.add_task(name, total=1.0, start=False, loss="")
-            for name in ("item tower", "reading", "request head")
+            for name in ("item tower", "reading", "request head", "request tower")
         }
 
         def watch(phase: str, done: float, loss: float | None) -> None:

@@ -1,11 +1,13 @@
 """What a user usually watches, from their history: three genres, and the sentence that says so to the request tower."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ranker.data.dataset import Dataset
+if TYPE_CHECKING:  # what reads it is not in a worker's image
+    from ranker.data.dataset import Dataset
 
 GENRES_KEPT = 3
 
@@ -24,7 +26,7 @@ class Taste:
         return "usually watches " + (f"{', '.join(first)} and {last}" if first else last)
 
 
-def user_taste(dataset: Dataset, user_id: str) -> Taste:
+def user_taste(dataset: "Dataset", user_id: str) -> Taste:
     """The taste of one user. Raises DataError for a user without interactions.
 
     A genre counts by its share among what the user rated at least as high as their own mean, times the square root of how

@@ -19,6 +19,7 @@ from ranker.events import CandidateList, Degraded, ItemVector, Ranking
 from ranker.rank import TOGETHER, Model, rank_run
 from ranker.run import Asked, Steering
 from streams.intake import Intake
+from streams.lateitems import Source
 from streams.outbox import Output
 from streams.sampling import Sampler
 from streams.settings import Settings
@@ -70,21 +71,20 @@ class Agents:
     async def rank_feed(self, run: Run) -> Handled:
         """Candidate lists → rankings."""
         notes = CandidateRun(time())
-        serving, controls = self.serving, self._controls.of(run.partition)  # of one bundle: nothing is awaited between
+        serving = self.serving
+        controls = {partition: self._controls.of(partition) for partition in run.partitions}
+        # Both are of one bundle: nothing was awaited between.
         outputs: list[Output] = []
         for first in range(0, len(run.value), TOGETHER):
-            outputs += await self._rank_some(
-                run.value[first : first + TOGETHER], run.partition, serving, controls, notes
-            )
+            outputs += await self._rank_some(run.value[first : first + TOGETHER], serving, controls, notes)
         self._metrics.ranked(notes)
         return Handled(outputs, lambda waited: self._metrics.emitted(notes, time(), waited))
 
     async def _rank_some(
         self,
         records: Sequence[Record],
-        partition: int,
         serving: Serving,
-        controls: Mapping[str, Steering],
+        controls: Mapping[int, Mapping[str, Steering]],
         notes: CandidateRun,
     ) -> list[Output]:
         """A ranking or a dead letter for each record, in their order."""
@@ -107,7 +107,8 @@ class Agents:
         until = monotonic() + self._settings.embed_timeout
         for place, candidates in lists.items():
             try:
-                asked[place] = Asked(candidates, *await self._steering(candidates, serving, controls, notes, until))
+                of_users = controls[records[place].partition]
+                asked[place] = Asked(candidates, *await self._steering(candidates, serving, of_users, notes, until))
             except Exception as error:  # noqa: BLE001
                 failed(place, error)
         answers = self._ranked(list(asked.values()), serving, notes)
@@ -116,7 +117,7 @@ class Agents:
             try:
                 if isinstance(answer, Exception):
                     raise answer
-                key = records[place].key
+                partition, key = records[place].partition, records[place].key
                 outputs[place] = Output(self._rankings, partition, key, self._encoded(answer, key))
                 encoded.append((one, answer))
             except Exception as error:  # noqa: BLE001
@@ -192,7 +193,7 @@ class Agents:
                 outputs.append(self._intake.dead(record, error, serving.model.bundle))
                 continue
             value, headers = (None, withdrawal(request.created_at)) if control is None else (encode(control), ())
-            outputs.append(Output(self._controls_topic, run.partition, request.user_id.encode(), value, headers))
+            outputs.append(Output(self._controls_topic, record.partition, request.user_id.encode(), value, headers))
             created.append(request.created_at)
             self._count(request.op, request.text, request.context, serving)
         self._metrics.consumed("requests", created, began)
@@ -214,16 +215,15 @@ class Agents:
             try:
                 raw = self._intake.items(record)
                 if raw is None and record.key:
-                    outputs.append(Output(self._vectors, run.partition, decode_key(record.key).encode(), None))
-                    created.append(record.timestamp / 1000)
-                    continue
-                item = decode_item(raw)
-                vector: ItemVector = await self._in_time(serving.embedder.item_vector, item)
-                self._metrics.quality.item_place(serving.embedder.item_quantiles(vector) or ())
+                    key, value = decode_key(record.key).encode(), None
+                else:
+                    vector: ItemVector = await self._in_time(serving.embedder.item_vector, decode_item(raw))
+                    self._metrics.quality.item_place(serving.embedder.item_quantiles(vector) or ())
+                    key, value = vector.item_id.encode(), encode(vector)
             except Exception as error:  # noqa: BLE001
                 outputs.append(self._intake.dead(record, error, serving.model.bundle))
             else:
-                outputs.append(Output(self._vectors, run.partition, item.item_id.encode(), encode(vector)))
+                outputs.append(Output(self._vectors, record.partition, key, value, Source.of(record).headers()))
                 created.append(record.timestamp / 1000)
         self._metrics.consumed("items", created, began)
         return Handled(outputs, _nothing)

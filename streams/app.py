@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from time import monotonic, perf_counter
@@ -83,17 +82,17 @@ def serve(app: App, topic: str, name: str, handle: Handler, outbox: Outbox, *, s
 
     Sends overlap with the handling of later runs, at most `runs_in_flight` of them; the consumer sees to it that
     offsets are committed in order. With `single`, each record is sent as a batch of its own and those of a partition in
-    order, even where some have to be sent again: of an item or a user the last one counts.
+    order, even where some have to be sent again: of an item or a user the last one counts. Runs then wait for each other.
     """
     channel = app.topic(topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
     window = asyncio.Semaphore(app.settings.runs_in_flight)
     sending: set[asyncio.Task[None]] = set()
-    order: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+    order = asyncio.Lock()
 
     async def confirm(run: Run, handled: Handled) -> None:
         start = perf_counter()
         try:
-            async with order[run.partition] if single else nullcontext():
+            async with order if single else nullcontext():
                 await outbox.send(handled.outputs, single=single)
             app.consumer.ack(run)
             handled.confirmed(perf_counter() - start)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from time import time
 
 from aiokafka.errors import KafkaError
 
@@ -14,7 +15,7 @@ from streams.views import Controls
 
 log = logging.getLogger(__name__)
 
-STATE_INTERVAL, LAG_INTERVAL = 0.25, 5.0
+STATE_INTERVAL, LAG_INTERVAL, LAG_TIMEOUT = 0.25, 5.0, 10.0
 
 
 async def watch_state(
@@ -29,9 +30,11 @@ async def watch_state(
             # What it embedded while it was made ready was nobody's look-up.
             hits, misses = serving.embedder.hits, serving.embedder.misses
         embedder = serving.embedder
-        health.set("partitions_assigned", bool(app.consumer.assignment()))
+        assigned = app.consumer.assignment()
+        health.set("partitions_assigned", bool(assigned))
         health.set("controls_recovered", all(topic.ready for topic in topics))
-        metrics.holds(controls=len(controls), items=len(serving.model.items))
+        lists = sum(place.topic == app.settings.topic("candidates") for place in assigned)
+        metrics.holds(controls=len(controls), items=len(serving.model.items), partitions=lists)
         metrics.cache_requests(embedder.hits - hits, embedder.misses - misses, controls.stale - stale)
         hits, misses, stale = embedder.hits, embedder.misses, controls.stale
         await asyncio.sleep(STATE_INTERVAL)
@@ -43,8 +46,11 @@ async def watch_lag(app: App, asks: CompactedTopic, metrics: Metrics) -> None:
         await asyncio.sleep(LAG_INTERVAL)
         committed = app.consumer.committed()
         try:
-            ends = await asks.ends(committed) if committed else {}
-        except KafkaError as error:  # a broker that is away for long: the lists wait, and so does this figure
+            async with asyncio.timeout(LAG_TIMEOUT):
+                # A worker that has no partition asks, too: that the broker answers is news of its own.
+                ends = await asks.ends({*committed, (asks.topic, 0)})
+        except (KafkaError, TimeoutError) as error:
             log.warning("how far behind it is cannot be told: %r", error)
+            metrics.consumer_lag(None, time())
             continue
-        metrics.consumer_lag({place: max(0, end - committed[place]) for place, end in ends.items()})
+        metrics.consumer_lag({place: max(0, ends[place] - done) for place, done in committed.items()}, time())

@@ -1,19 +1,56 @@
-"""What a worker knows of the items that came after the bundle, from a compacted topic."""
+"""What a worker knows of the items that came after the bundle, from a compacted topic.
+
+Which of an item's vectors is the newest, the places say of the records that they were made of. As with controls, what was
+made of an older one changes nothing, and whoever keeps its partition writes the newest again.
+"""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from time import time
+from typing import NamedTuple, Self
 
 from ranker.embed import RequestEmbedder
 from ranker.errors import BadEvent
+from ranker.events import ItemUpsert
 from ranker.run import KEPT
 from ranker.vectors import ItemVectors, Quantized
+from streams.outbox import Output
 from streams.timetable import Timetable
 from streams.transport import Record
-from streams.views import FORGET_AT_ONCE, Run, record_key
-from streams.wire import decode_item_vector
+from streams.views import FORGET_AT_ONCE, REPAIR_AFTER, Run, record_key
+from streams.wire import decode_item_vector, encode
 
 log = logging.getLogger(__name__)
+
+SOURCE = "ctrlrec.source"
+
+
+class Source(NamedTuple):
+    """The record that an item's vector was made of, or its deletion."""
+
+    partition: int
+    offset: int
+    timestamp: int
+
+    @classmethod
+    def of(cls, record: Record) -> Self:
+        return cls(record.partition, record.offset, record.timestamp)
+
+    @classmethod
+    def named_by(cls, record: Record) -> Self | None:
+        """What the headers of a vector say. Raises ValueError for what is not of numbers."""
+        for name, value in record.headers:
+            if name == SOURCE:
+                offset, timestamp = map(int, value.split())
+                return cls(record.partition, offset, timestamp)
+        return None
+
+    def headers(self) -> tuple[tuple[str, bytes], ...]:
+        return ((SOURCE, b"%d %d" % (self.offset, self.timestamp)),)
+
+    def before(self, other: "Source") -> bool:
+        """Not by its place alone: a topic that was made again counts from 0."""
+        return self.partition == other.partition and self.offset < other.offset and self.timestamp <= other.timestamp
 
 
 class LateItems:
@@ -30,6 +67,9 @@ class LateItems:
         self._items, self._embedder, self._bundle, self._run, self._clock = items, embedder, bundle, run, clock
         self._texts: dict[str, str | None] = {}
         """None for an item that was deleted: the next bundle may have it."""
+        self._sources: dict[str, Source] = {}
+        self._overwritten: dict[str, float] = {}
+        """Item → since when something older follows its newest vector in the topic."""
         self._forget = Timetable[str]()
         self._next: tuple[ItemVectors, RequestEmbedder, str] | None = None
         self._behind: dict[str, None] = {}
@@ -39,21 +79,35 @@ class LateItems:
 
     async def apply(self, records: list[Record]) -> None:
         for record in records:
-            if record.value is None:
-                self._items.remove(record_key(record))
-                self._note(record_key(record), None)
-                continue
+            item_id = record_key(record)
             try:
-                item = decode_item_vector(record.value)
-                vector, bundle = Quantized(item.vector, item.scale), item.bundle
-                while bundle != self._bundle:
-                    embedder, bundle = self._embedder, self._bundle
-                    vector = await self._run(embedder.quantized_item, item.text)
-                self._items.put(item.item_id, vector)
-            except (BadEvent, ValueError) as error:  # ValueError: a vector of another length
+                source = Source.named_by(record)
+                if source and source.before(self._sources.get(item_id, source)):
+                    self._overwritten.setdefault(item_id, self._clock())
+                    continue
+                text = await self._take(item_id, record.value)
+            except (BadEvent, ValueError) as error:  # ValueError: a vector of another length, or a header of no numbers
                 log.error("%s[%d]@%d is no item vector: %s", record.topic, record.partition, record.offset, error)
                 continue
-            self._note(item.item_id, item.text)
+            self._overwritten.pop(item_id, None)
+            if source:
+                self._sources[item_id] = source
+            else:
+                self._sources.pop(item_id, None)
+            self._note(item_id, text)
+
+    async def _take(self, item_id: str, value: bytes | None) -> str | None:
+        """Put an item, or remove it where there is no value; its text."""
+        if value is None:
+            self._items.remove(item_id)
+            return None
+        item = decode_item_vector(value)
+        vector, bundle = Quantized(item.vector, item.scale), item.bundle
+        while bundle != self._bundle:
+            embedder, bundle = self._embedder, self._bundle
+            vector = await self._run(embedder.quantized_item, item.text)
+        self._items.put(item_id, vector)
+        return str(item.text)
 
     def _note(self, item_id: str, text: str | None) -> None:
         self._texts[item_id] = text
@@ -68,6 +122,22 @@ class LateItems:
         """Forget that items were deleted so long ago, as a worker that starts by then does not know it either."""
         for item_id in self._forget.due(self._clock(), FORGET_AT_ONCE):
             del self._texts[item_id]
+            self._sources.pop(item_id, None)
+            self._overwritten.pop(item_id, None)
+
+    async def repairs(self, topic: str, kept: Collection[int]) -> list[Output]:
+        """What to write to `topic` again, of the partitions that are `kept` here: all workers know of all items, and one
+        is to write."""
+        now, outputs = self._clock(), list[Output]()
+        for item_id, began in list(self._overwritten.items()):
+            if now - began >= REPAIR_AFTER and (source := self._sources[item_id]).partition in kept:
+                self._overwritten[item_id] = now
+                if (text := self._texts[item_id]) is None:
+                    value = None
+                else:
+                    value = encode(await self._run(self._embedder.item_vector, ItemUpsert(item_id=item_id, text=text)))
+                outputs.append(Output(topic, source.partition, item_id.encode(), value, source.headers()))
+        return outputs
 
     def prepare(self, items: ItemVectors, embedder: RequestEmbedder, bundle: str) -> None:
         """Begin to put all late items beside another bundle's, too."""

@@ -50,12 +50,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Distinct request texts whose vectors are kept."""
 
     run_length: Annotated[int, Meta(ge=1)] = 128
-    """Records of one partition that are handled as one unit."""
+    """Records of one topic that are handled as one unit, at most."""
     runs_in_flight: Annotated[int, Meta(ge=1)] = 8
     """Runs whose outputs the broker has not yet confirmed, per topic."""
-    fetch_wait: Annotated[float, Meta(gt=0, le=1)] = 0.01
-    """Seconds that the broker may hold back an answer to wait for records, while some come: the shorter, the sooner other
-    partitions' records are asked for."""
+    fetch_wait: Annotated[float, Meta(gt=0, le=1)] = 0.005
+    """Seconds that the broker may hold back an answer to wait for more records, while some come: the shorter, the sooner
+    one is ranked, and the more it costs."""
     max_event_bytes: Annotated[int, Meta(ge=1024)] = 900_000
     """A larger event is a dead letter before it is parsed."""
     max_ranking_bytes: Annotated[int, Meta(ge=1024)] = 1_000_000

@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from monitoring.alerts import thresholds as t
 from monitoring.alerts.rules import seconds
 from monitoring.define import PREFIX
+from monitoring.runs import OUTCOMES
 from ranker.errors import ConfigError
 
 TIMEOUT = 5.0
@@ -114,9 +115,15 @@ def figures(before: Reading, now: Reading) -> list[Figure]:
         return found
     lists, errors = sums.added("end_to_end_duration_seconds_count"), sums.added("rankings_total", outcome="error")
     found.append(Figure("rankings", f"{lists / sums.elapsed:,.1f}/s", "", "well" if lists else "unknown"))
+    found.append(_outcomes(sums))
     in_time = sums.added("end_to_end_duration_seconds_bucket", le=str(t.LATENCY_SECONDS))
     found.append(_share(f"within {t.LATENCY_SECONDS * 1000:g} ms", in_time, lists, at_least=t.LATENCY_TARGET))
     found.append(_share("lists ranked", lists, lists + errors, at_least=t.AVAILABILITY_TARGET))
+    for topic in ("requests", "candidates"):  # items are nobody's waiting
+        came = sums.added("event_age_seconds_count", topic=topic)
+        fresh = sums.added("event_age_seconds_bucket", topic=topic, le=str(t.FRESHNESS_SECONDS))
+        name = f"{topic} within {t.FRESHNESS_SECONDS:g} s"
+        found.append(_share(name, fresh, came, at_least=t.FRESHNESS_TARGET))
     consumed, dead = sums.added("event_age_seconds_count"), sums.added("dead_letters_total")
     found.append(_share("dead letters", dead, consumed + dead, at_most=t.DEAD_LETTERS_SHARE))
     waiting = sums.total("consumer_lag_events")
@@ -125,10 +132,20 @@ def figures(before: Reading, now: Reading) -> list[Figure]:
     stuck = waiting > 0 and wait > t.LAG_SECONDS
     found.append(Figure("lag", f"{waiting:,.0f} events" + (f", {wait:,.1f} s" if consumed else ""),
                         f"at most {t.LAG_SECONDS} s", "wrong" if stuck else "well"))  # fmt: skip
+    told = [now for (now,) in sums.each("consumer_lag_timestamp_seconds") if now]
+    if told:
+        found.append(_bounded("Kafka silent for", time() - min(told), t.UNREACHABLE_SECONDS, "s"))
     beats = [time() - beat for (beat,) in sums.each("heartbeat_timestamp_seconds") if beat]
     if beats:
         found.append(_bounded("event loop silent for", max(beats), t.LOOP_SILENT_SECONDS, "s"))
     return found + _adherence(sums) + _canaries(sums) + [_bundles(sums)]
+
+
+def _outcomes(sums: _Sums) -> Figure:
+    counts = {outcome: sums.added("rankings_total", outcome=outcome) for outcome in OUTCOMES}
+    every = sum(counts.values())
+    shares = [f"{outcome} {count / every:.1%}" for outcome, count in counts.items() if count]
+    return Figure("lists by outcome", ", ".join(shares) or "nothing was counted", "", "well" if every else "unknown")
 
 
 def _since(sums: _Sums, name: str) -> float:
@@ -149,6 +166,11 @@ def _adherence(sums: _Sums) -> list[Figure]:
                             f"above {t.NO_LIFT_GAIN:g}", "wrong" if low else "well"))  # fmt: skip
     else:
         found.append(Figure("adherence gain", "no list was sampled", f"above {t.NO_LIFT_GAIN:g}", "unknown"))
+    followed = sums.total("adherence_evaluations_total", result="adherent")
+    sampled = followed + sums.total("adherence_evaluations_total", result="nonadherent")
+    # As the budget's alert: of fewer the bad ones may be too few to tell.
+    least = t.BAD_EVENTS / (1 - t.ADHERENCE_TARGET)
+    found.append(_share("requests followed", followed, sampled, at_least=t.ADHERENCE_TARGET, samples=least))
     conflicts, lost = sums.total("conflict_rankings_total"), sums.total("conflict_rankings_total", dominated="1")
     found.append(_share("conflicts lost to the platform", lost, conflicts, at_most=t.DOMINANCE_SHARE,
                         samples=t.DOMINANCE_SAMPLES))  # fmt: skip

@@ -3,12 +3,16 @@
 import json
 import math
 import urllib.parse
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from monitoring.alerts import thresholds as t
+from monitoring.alerts.objectives import OBJECTIVES, Objective
 from ranker.errors import ConfigError
-from streams.status import Figure, fetch
+from streams.status import Figure, Verdict, fetch
+
+Query = tuple[str, str, str, str, Callable[[float], bool]]
+"""Name, PromQL with {} for the matcher of jobs, unit, what is promised, and whether a value is wrong."""
 
 
 class Prometheus:
@@ -20,7 +24,7 @@ class Prometheus:
 
     def figures(self) -> list[Figure]:
         """Raises ConfigError where it does not answer, or does not understand."""
-        up = self._values("up")
+        up = self._values("up{}")
         found = [Figure("workers", f"{sum(up):.0f} of {len(up)} answer", "all", "well" if up and all(up) else "wrong")]
         for name, query, unit, promise, bad in _QUERIES:
             values = [value for value in self._values(query) if not math.isnan(value)]
@@ -30,6 +34,11 @@ class Prometheus:
             else:
                 shown = f"{worst * 100:.3g} %" if unit == "%" else f"{worst:,.3g} {unit}".strip()
                 found.append(Figure(name, shown, promise, "wrong" if bad(worst) else "well"))
+        versions = sorted(
+            {one["metric"].get("version", "") for one in self._ask(self._of_jobs("feedranker_bundle_info{}"))}
+        )
+        one_bundle: Verdict = "unknown" if not versions else "well" if len(versions) == 1 else "wrong"
+        found.append(Figure("bundle", ", ".join(versions), "one", one_bundle))
         return found + [Figure("alert", f"{name} ({severity})", "", "wrong") for name, severity in self._firing()]
 
     def _firing(self) -> Iterable[tuple[str, str]]:
@@ -37,10 +46,12 @@ class Prometheus:
         return sorted({(one["metric"]["alertname"], one["metric"].get("severity", "")) for one in answer})
 
     def _values(self, query: str) -> list[float]:
-        return [float(one["value"][1]) for one in self._ask(query.replace("{}", f'{{job=~"{self._job}"}}'))]
+        return [float(one["value"][1]) for one in self._ask(self._of_jobs(query))]
+
+    def _of_jobs(self, query: str) -> str:
+        return query.replace("{}", f'{{job=~"{self._job}"}}')
 
     def _ask(self, query: str) -> list[dict[str, Any]]:
-        query = f'up{{job=~"{self._job}"}}' if query == "up" else query
         try:
             answer = json.loads(fetch(f"{self._url}/api/v1/query?{urllib.parse.urlencode({'query': query})}"))
             result: list[dict[str, Any]] = answer["data"]["result"]
@@ -49,17 +60,33 @@ class Prometheus:
         return result
 
 
-def _enough(figure: str, count: str, least: int) -> str:
+def _enough(figure: str, count: str, least: float) -> str:
     """The figure where so many were counted that an alert would heed it."""
-    return f"{figure}{{}} and {count}{{}} > {least}"
+    return f"{figure}{{}} and {count}{{}} > {least:g}"
 
 
-_QUERIES = (
+def _burn(objective: Objective) -> Query:
+    """As the overview has it: how many times as fast as it may the budget burns."""
+    window, most = objective.pairs[0].long, objective.pairs[0].factor
+    query = f"{objective.errors(window)}{{}} / {1 - objective.target:.6g}"
+    return f"{objective.name} burn, {window}", query, "times", f"at most {most:g} times", lambda v: v > most
+
+
+_QUERIES: tuple[Query, ...] = (
     ("rankings", "sum(rate(feedranker_end_to_end_duration_seconds_count{}[5m]))", "/s", "", lambda _: False),
     ("slower than 250 ms, 5 m", "job:feedranker_latency_errors:ratio_rate5m{}", "%",
      f"at most {100 - t.LATENCY_TARGET * 100:.3g} %", lambda v: v > 1 - t.LATENCY_TARGET),
     ("lists not ranked, 5 m", "job:feedranker_availability_errors:ratio_rate5m{}", "%",
      f"at most {100 - t.AVAILABILITY_TARGET * 100:.3g} %", lambda v: v > 1 - t.AVAILABILITY_TARGET),
+    (f"older than {t.FRESHNESS_SECONDS:g} s when consumed, 5 m", "job_topic:feedranker_freshness_errors:ratio_rate5m{}", "%",
+     f"at most {100 - t.FRESHNESS_TARGET * 100:.3g} %", lambda v: v > 1 - t.FRESHNESS_TARGET),
+    ("requests not followed, 1 d",
+     _enough("job:feedranker_adherence_errors:ratio_rate1d", "job:feedranker_adherence_events:increase1d",
+             t.BAD_EVENTS / (1 - t.ADHERENCE_TARGET)),
+     "%", f"at most {100 - t.ADHERENCE_TARGET * 100:.3g} %", lambda v: v > 1 - t.ADHERENCE_TARGET),
+    *map(_burn, OBJECTIVES),
+    ("Kafka silent for", "time() - (feedranker_consumer_lag_timestamp_seconds{} > 0)", "s",
+     f"at most {t.UNREACHABLE_SECONDS} s", lambda v: v > t.UNREACHABLE_SECONDS),
     ("dead letters, 15 m", "job:feedranker_dead_letters:ratio_rate15m{}", "%",
      f"at most {t.DEAD_LETTERS_SHARE * 100:g} %", lambda v: v > t.DEAD_LETTERS_SHARE),
     ("lag", "job_topic:feedranker_consumer_lag_seconds:rate5m{}", "s", f"at most {t.LAG_SECONDS} s",

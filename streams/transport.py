@@ -1,13 +1,13 @@
 """Faust's aiokafka transport, delivering one message per run of records instead of one per record.
 
-Faust spends two tasks, a queue passage and an acknowledgement on each message. Here a message is a *run*: consecutive
-records of one partition, up to `run_length` of them, that were fetched together.
+Faust spends two tasks, a queue passage and an acknowledgement on each message. Here a message is a *run*: records of one
+topic, up to `run_length` of them, that were fetched together, consecutive ones of each partition.
 """
 
 import heapq
 from collections.abc import Iterator
-from itertools import zip_longest
-from typing import Any, Protocol
+from itertools import chain, zip_longest
+from typing import Any, NamedTuple, Protocol
 
 from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
@@ -40,23 +40,39 @@ class Record(Protocol):
 Records = list[Record]
 
 
-class Run(ConsumerMessage):
-    """Consecutive records, `value`, of one partition. It covers the offsets from `start` up to, not including, `end`.
+class Part(NamedTuple):
+    """Consecutive records of one partition. It covers the offsets from `start` up to, not including, `end`.
 
-    `start` is where the run before it ended, so that offsets without a record (compacted away, or the markers of
-    transactions) belong to a run too and the committed offset moves past them.
+    `start` is where the part before it ended, so that offsets without a record (compacted away, or the markers of
+    transactions) belong to a part too and the committed offset moves past them.
     """
+
+    tp: TP
+    records: Records
+    start: int
+
+    @property
+    def end(self) -> int:
+        return self.records[-1].offset + 1
+
+
+class Run(ConsumerMessage):
+    """Parts of one topic. `value` has their records, those of a partition in order; of itself it has the first one's place."""
 
     value: Records
 
-    def __init__(self, tp: TP, records: Records, start: int, generation_id: int) -> None:
+    def __init__(self, parts: list[Part], generation_id: int) -> None:
+        self.parts = parts
+        tp, records, _ = parts[0]
         first = records[0]
         super().__init__(
-            tp.topic, tp.partition, first.offset, first.timestamp / 1000, first.timestamp_type, None, None, records,
-            None, 0, 0, tp, generation_id=generation_id,
+            tp.topic, tp.partition, first.offset, first.timestamp / 1000, first.timestamp_type, None, None,
+            list(chain.from_iterable(part.records for part in parts)), None, 0, 0, tp, generation_id=generation_id,
         )  # fmt: skip
-        self.start = start
-        self.end = records[-1].offset + 1
+
+    @property
+    def partitions(self) -> set[int]:
+        return {part.tp.partition for part in self.parts}
 
 
 class Progress:
@@ -81,6 +97,15 @@ class QuickThread(driver.AIOKafkaConsumerThread):
         wait = self.consumer.app.settings.fetch_wait
         fetch_patiently(self._consumer, wait, max(wait, IDLE_FETCH_WAIT))
 
+    def positions(self) -> dict[TP, int]:
+        """Where each partition is fetched from next. At once, from any thread; aiokafka's own way may wait."""
+        subscription = self._consumer and self._consumer._subscription.subscription
+        assignment = subscription and subscription.assignment
+        if not assignment:
+            return {}
+        found = {TP(tp.topic, tp.partition): assignment.state_value(tp)._position for tp in assignment.tps}
+        return {tp: position for tp, position in found.items() if position is not None}
+
 
 class RunConsumer(driver.Consumer):
     """Delivers and acknowledges runs."""
@@ -88,6 +113,8 @@ class RunConsumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._progress: dict[TP, Progress] = {}
+        self._passed: dict[TP, int] = {}
+        """Offsets up to which there is nothing more to deliver: a transaction's marker has one, and is no record."""
         self._seeks = 0
         self._run_length = self.app.settings.run_length
 
@@ -98,6 +125,7 @@ class RunConsumer(driver.Consumer):
         """Go back to the committed offsets, or the first; what is in flight may finish, but no longer counts as progress."""
         self._seeks += 1
         self._progress.clear()
+        self._passed.clear()
         await super().perform_seek()
         # aiokafka moves to committed offsets above 0 alone; elsewhere what was fetched and not delivered would be passed over.
         unmoved = [tp for tp in self.assignment() if tp in self._read_offset and not self._read_offset[tp]]
@@ -111,6 +139,7 @@ class RunConsumer(driver.Consumer):
         await super().on_partitions_revoked(revoked)
         for tp in revoked:
             self._progress.pop(tp, None)
+            self._passed.pop(tp, None)
 
     async def _drain_messages(self, fetcher: Any) -> None:
         """Fetch and deliver until stopped; the body of Faust's fetcher task."""
@@ -129,11 +158,13 @@ class RunConsumer(driver.Consumer):
                 # A rebalance came between: whether these were fetched before or after its seek cannot be told.
                 await self._seek_when_possible()
                 continue
-            for tp, run in self._take_turns(records or {}, active):
+            for run in self._take_turns(records or {}, active):
                 await self.wait_first(self.callback(run), self.suspend_flow.wait())
                 if not self.flow_active or seeks != self._seeks:
                     break  # resuming seeks to the committed offsets, which are at or before this run
-                self._read_offset[tp] = run.end
+                self._read_offset.update({part.tp: part.end for part in run.parts})
+            else:  # nothing is between the fetching thread and the agents: what it has passed was delivered, or no record
+                self._passed = self._thread.positions()
 
     async def _seek_when_possible(self) -> None:
         """The next rebalance may begin in the middle of a seek, which then fails for what is taken away."""
@@ -145,13 +176,20 @@ class RunConsumer(driver.Consumer):
             else:
                 return
 
-    def _take_turns(self, fetched: dict[TP, Records], active: set[TP] | None) -> Iterator[tuple[TP, Run]]:
-        """The runs of all partitions, one of each in turn."""
+    def _take_turns(self, fetched: dict[TP, Records], active: set[TP] | None) -> Iterator[Run]:
+        """The parts of all partitions, one of each in turn, as few runs: to rank a few lists costs as much as some more."""
         cut = [list(self._cut(tp, records)) for tp, records in fetched.items() if active is None or tp in active]
-        for turn in zip_longest(*cut):
-            yield from (pair for pair in turn if pair is not None)
+        gathered: dict[str, list[Part]] = {}
+        for part in (part for turn in zip_longest(*cut) for part in turn if part is not None):
+            parts = gathered.setdefault(part.tp.topic, [])
+            if sum(len(each.records) for each in parts) + len(part.records) > self._run_length:
+                yield Run(parts, self.app.consumer_generation_id)
+                parts = gathered[part.tp.topic] = []
+            parts.append(part)
+        for parts in gathered.values():
+            yield Run(parts, self.app.consumer_generation_id)
 
-    def _cut(self, tp: TP, records: Records) -> Iterator[tuple[TP, Run]]:
+    def _cut(self, tp: TP, records: Records) -> Iterator[Part]:
         tp = TP(tp.topic, tp.partition)
         start = self._read_offset[tp]
         records = [record for record in records if start is None or record.offset >= start]
@@ -161,11 +199,10 @@ class RunConsumer(driver.Consumer):
             start = records[0].offset
         if tp not in self._progress:
             self._progress[tp] = Progress(start)
-        generation = self.app.consumer_generation_id
         for i in range(0, len(records), self._run_length):
-            run = Run(tp, records[i : i + self._run_length], start, generation)
-            start = run.end
-            yield tp, run
+            part = Part(tp, records[i : i + self._run_length], start)
+            start = part.end
+            yield part
 
     def ack(self, run: Run) -> bool:
         """Mark a run as finished; offsets are committed up to the first run that is not."""
@@ -173,16 +210,21 @@ class RunConsumer(driver.Consumer):
             return False
         run.acked = True
         self._unacked_messages.discard(run)
-        progress = self._progress.get(run.tp)
-        if progress is not None:
-            progress.finish(run.start, run.end)
+        for part in run.parts:
+            progress = self._progress.get(part.tp)
+            if progress is not None:
+                progress.finish(part.start, part.end)
         notify(self._waiting_for_ack)
         return True
 
     def committed(self) -> dict[tuple[str, int], int]:
-        """Committed offset by (topic, partition); where there is none yet, how far what was fetched is done."""
+        """Committed offset by (topic, partition); where there is none yet, how far what was fetched is done. Markers of
+        transactions behind it are done with it."""
         done = {tp: progress.done for tp, progress in self._progress.items()}
         done |= {tp: offset for tp, offset in self._committed_offset.items() if offset is not None}
+        for tp, passed in self._passed.items():
+            if tp in done and done[tp] == self._read_offset.get(tp):
+                done[tp] = max(done[tp], passed)
         return {(tp.topic, tp.partition): offset for tp, offset in done.items()}
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:

@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+from collections.abc import Callable, Collection
 
 from streams.lateitems import LateItems
 from streams.outbox import Outbox
+from streams.settings import Settings
 from streams.views import Controls
 
 log = logging.getLogger(__name__)
@@ -12,12 +14,19 @@ log = logging.getLogger(__name__)
 INTERVAL = 1.0
 
 
-async def upkeep(controls: Controls, late: LateItems, outbox: Outbox, topic: str) -> None:
-    """Forget what is long over, and have the newest of each user's controls be the last in `topic`; for ever."""
+async def upkeep(
+    controls: Controls, late: LateItems, outbox: Outbox, settings: Settings, items: Callable[[], Collection[int]]
+) -> None:
+    """Forget what is long over, and have the newest of each user's controls, and of each item's vectors, be the last in
+    its topic; for ever. `items()` are the partitions of items that are kept here."""
     while True:
         await asyncio.sleep(INTERVAL)
         controls.forget()
         late.forget()
-        if again := controls.repairs(topic):
-            log.warning("%d controls are written again: older ones were written after them", len(again))
-            await outbox.send(again, single=True)
+        for what, again in (
+            ("controls", controls.repairs(settings.topic("controls"))),
+            ("item vectors", await late.repairs(settings.topic("vectors"), items())),
+        ):
+            if again:
+                log.warning("%d %s are written again: older ones were written after them", len(again), what)
+                await outbox.send(again, single=True)

@@ -8,6 +8,7 @@ import platform
 import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -133,7 +134,7 @@ class Worker:
                 heartbeat(self._health, self._metrics),
                 watch_state(self._app, self._agents, self._controls, followed, self._health, self._metrics),
                 watch_lag(self._app, self._control_topic, self._metrics),
-                upkeep(self._controls, self._late, self._outbox, self._control_topic.topic),
+                upkeep(self._controls, self._late, self._outbox, self._settings, partial(self._mine, "items")),
             )
             if not stop.is_set():
                 log.critical("Faust ended; what was not acknowledged comes again", exc_info=self._app.crash_reason)
@@ -203,14 +204,18 @@ class Worker:
         return monotonic() - self._stopping_since if self._stopping_since else 0.0
 
     async def _rank_feed(self, run: Run) -> Handled | None:
-        """Wait for the controls; None if the partition went to another worker meanwhile, which will rank the run."""
-        place = TP(self._candidates, run.partition)
-        while not self._control_topic.caught_up(run.partition):
-            if place not in self._app.consumer.assignment():
+        """Wait for the controls; None if a partition went to another worker meanwhile: all that is not done comes again."""
+        while waiting := [p for p in run.partitions if not self._control_topic.caught_up(p)]:
+            if not self._mine("candidates").issuperset(waiting):
                 return None
             self._app.waits(RANK_FEED)  # as long as it takes to read them, of a large fleet's users minutes perhaps
             await asyncio.sleep(0.01)
         return await self._agents.rank_feed(run)
+
+    def _mine(self, topic: str) -> set[int]:
+        """Partitions that the group has assigned to this worker."""
+        name = self._settings.topic(topic)
+        return {tp.partition for tp in self._app.consumer.assignment() if tp.topic == name}
 
     async def _off_loop(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._towers, function, *arguments)

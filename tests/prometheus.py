@@ -60,7 +60,7 @@ class Prometheus:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             address = f"127.0.0.1:{probe.getsockname()[1]}"
-        self._url = f"http://{address}"
+        self.url = f"http://{address}"
         with (self._folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
                 [
@@ -74,7 +74,7 @@ class Prometheus:
         deadline = time.monotonic() + timeout
         while True:
             try:
-                with urllib.request.urlopen(f"{self._url}/-/ready", timeout=2):  # noqa: S310  our own address
+                with urllib.request.urlopen(f"{self.url}/-/ready", timeout=2):  # noqa: S310  our own address
                     return
             except (urllib.error.URLError, OSError):
                 assert self._process.poll() is None, (self._folder / "log").read_text()
@@ -85,7 +85,7 @@ class Prometheus:
         """The data of an answer. Raises AssertionError with Prometheus' own words for an error."""
         query = urllib.parse.urlencode(parameters)
         try:
-            with urllib.request.urlopen(f"{self._url}/api/v1/{path}?{query}", timeout=10) as answer:  # noqa: S310
+            with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{query}", timeout=10) as answer:  # noqa: S310
                 return json.load(answer)["data"]
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{parameters}: {error.read().decode()}") from error

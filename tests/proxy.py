@@ -51,12 +51,19 @@ class Proxy:
 
     def cut(self, seconds: float) -> None:
         """Drop every connection, and let none through for so long."""
-        self._cut = True
         try:
-            self._drop()
+            self.cut_off()
             time.sleep(seconds)
         finally:
-            self._cut = False
+            self.let_in()
+
+    def cut_off(self) -> None:
+        """Drop every connection, and let none through until `let_in`."""
+        self._cut = True
+        self._drop()
+
+    def let_in(self) -> None:
+        self._cut = False
 
     def _drop(self) -> None:
         with self._lock:

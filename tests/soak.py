@@ -38,6 +38,7 @@ WARM_UP = 180.0
 BURST, ITEMS, DISTINCT, BAD = 20_000, 200, 2_000, 100
 GROWTH = 0.05
 PATIENCE = 120.0
+"""Seconds without an outcome after which what is still to come is missing."""
 
 
 class Figures(NamedTuple):
@@ -140,7 +141,8 @@ class Soak:
         with suppress(RuntimeError):  # what the broker has not confirmed by then is missing below
             self._publisher.flush()
         while len(self.account.seen) < self.sent and time.monotonic() < deadline:
-            self.account.read(0.5)
+            if self.account.read(0.5):
+                deadline = time.monotonic() + PATIENCE
         self.account.read(3)
         after = [megabytes for at, megabytes in memory if at >= warm_up]
         tenth = max(1, len(after) // 10)

@@ -26,8 +26,8 @@ from ranker.data import load_dataset
 from ranker.rank import Model
 from ranker.towers import Tower
 from ranker.vectors import Floats, ItemVectors, quantize
+from tests import once
 from tests.unit.tiny_towers import data, reseal
-from tests.unit.tiny_towers import folder as tiny_folder
 
 DIMENSION, MAX_LENGTH = 64, 64
 EACH = 40
@@ -72,9 +72,14 @@ def word_cosines(text: str) -> Floats:
     return items @ tower.embed(text)  # (n, d) @ (d,) -> (n,)
 
 
+@once.once
+def _made() -> Path:
+    return word_bundle(once.folder() / "words")
+
+
 @cache
 def _served() -> tuple[Tower, Floats]:
-    folder = word_bundle(tiny_folder() / "words")
+    folder = _made()
     towers = [
         Tower(folder / file, folder / layout.TOKENIZER, max_length=MAX_LENGTH)
         for file in (layout.REQUEST_TOWER, layout.ITEM_TOWER)

@@ -10,6 +10,7 @@ _TOPIC = "requests|candidates|items"
 _CONSUMED = "feedranker_event_age_seconds_count"
 _HEARTBEAT = "feedranker_heartbeat_timestamp_seconds"
 _WAITING = 'feedranker_consumer_lag_events{topic=~".*candidates"}'
+_TOLD = "feedranker_consumer_lag_timestamp_seconds"
 _LOOP = "feedranker_event_loop_lag_seconds"
 
 RECORDING = [
@@ -141,6 +142,25 @@ SERVICE = Group(
             f"For {t.STALLED_FOR} the worker {{{{ $labels.instance }}}} has let scrapes wait until they gave up: its process "
             "is there, or its machine, and does nothing.",
             "ctrlrec-kafka", t.STALLED_FOR, {"cause": "hung"},
+        ),
+        Alert(
+            "Stalled", "page",
+            # The lag is absent then, and with few readers nothing else would tell.
+            f"time() - ({_TOLD} > 0 or process_start_time_seconds) > {t.UNREACHABLE_SECONDS}\n"
+            f"and on (job, instance) {_TOLD}",
+            "{{ $labels.instance }} cannot reach Kafka",
+            "For {{ $value | humanizeDuration }} Kafka has told the worker {{ $labels.instance }} nothing: it consumes and "
+            "confirms nothing either.",
+            "ctrlrec-kafka", t.UNREACHABLE_FOR, {"cause": "unreachable"},
+        ),
+        Alert(
+            "Stalled", "page",
+            # What nobody has been assigned has no lag, either.
+            "sum by (job) (feedranker_assigned_partitions) == 0",
+            "{{ $labels.job }}: no worker has a partition",
+            f"For {t.STALLED_FOR} the group has assigned none to any worker: its rebalance does not end, and nothing is "
+            "consumed.",
+            "ctrlrec-kafka", t.STALLED_FOR, {"cause": "unassigned"},
         ),
         Alert(
             "LagGrowing", "page",

@@ -52,6 +52,8 @@ STALLED_FOR = "2m"
 HUNG_SECONDS = 0.9
 """A scrape that fails after that long met a process that holds its port and does not answer; a dead one is refused at once.
 Prometheus' scrape_timeout must be 1 s or more."""
+UNREACHABLE_SECONDS, UNREACHABLE_FOR = 30, "90s"
+"""Since the broker last answered a worker, and for how long it is so: two minutes together."""
 LAG_SECONDS, LAG_FOR = 60, "10m"
 DEAD_LETTERS_SHARE, DEAD_LETTERS = 0.001, 5
 """Share of all events over 15 m, and at least so many."""

@@ -3,7 +3,9 @@
 from monitoring.alerts import thresholds as t
 from monitoring.alerts.objectives import OBJECTIVES, Objective
 from monitoring.dashboards.build import JOBS, WORKERS, Dashboard, Panel, Row
-from monitoring.dashboards.queries import age, gauge, increase, mean, quantile, rate, share
+from monitoring.dashboards.queries import age, by_bundle, gauge, increase, mean, quantile, rate, share
+
+_OURS, _COUNTED = 'outcome=~"degraded|error"', 'outcome!="refused"'
 
 
 def _burn(objective: Objective) -> Panel:
@@ -78,6 +80,36 @@ OVERVIEW = Dashboard(
                       [(rate("control_requests_total", "job, op"), "{{job}} {{op}}")]),
                 Panel("Controls in memory", "Requests that stand, of the partitions that each worker has.", "short",
                       [(gauge("controls_active"), "{{instance}}")]),
+            ],
+        ),
+        Row(
+            "Which bundle?",
+            [
+                Panel(
+                    "Slowest of a hundred, by bundle",
+                    "99th percentile, end to end; what a worker did counts for the bundle that it serves now.", "s",
+                    [(
+                        f"histogram_quantile(0.99, {by_bundle('end_to_end_duration_seconds_bucket', le=True)})",
+                        "{{job}} {{version}}",
+                    )],
+                    limit=t.LATENCY_SECONDS,
+                ),
+                Panel(
+                    "Degraded or failed, by bundle", "Of all lists but those that were refused.", "percentunit",
+                    [(
+                        f"{by_bundle('rankings_total', _OURS)}\n/ {by_bundle('rankings_total', _COUNTED)}",
+                        "{{job}} {{version}}",
+                    )],
+                ),
+                Panel(
+                    "Gain, by bundle", "Mean share of what each sampled list had to give; a new bundle should not lower it.",
+                    "percentunit",
+                    [(
+                        f"2 * {by_bundle('adherence_gain_ratio_sum')}\n/ {by_bundle('adherence_gain_ratio_count')} - 1",
+                        "{{job}} {{version}}",
+                    )],
+                    limit=t.NO_LIFT_GAIN,
+                ),
             ],
         ),
         Row(

@@ -30,6 +30,18 @@ def mean(name: str, by: str, matchers: str = "") -> str:
     return f"{rate(f'{name}_sum', by, matchers)} / {rate(f'{name}_count', by, matchers)}"
 
 
+def by_bundle(name: str, matchers: str = "", le: bool = False) -> str:
+    """A counter a second by the bundle that its workers serve now."""
+    more = ", le" if le else ""
+    served = f"feedranker_bundle_info{{{WORKERS}}}"
+    return (
+        f"sum by (job, version{more}) (\n"
+        f"  {rate(name, f'job, instance{more}', matchers)}\n"
+        f"  * on (job, instance) group_left (version) {served}\n"
+        ")"
+    )
+
+
 def gauge(name: str, matchers: str = "") -> str:
     return f"feedranker_{name}{{{_both(matchers)}}}"
 

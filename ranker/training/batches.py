@@ -28,6 +28,14 @@ COMPOUND: dict[Category, float] = {
 }
 
 
+class Drawn(NamedTuple):
+    """One request, as the request tower reads it, and by whom."""
+
+    text: str
+    spec: Spec
+    taste: Taste | None
+
+
 class Judged(NamedTuple):
     """m requests and the judge's word on n items."""
 
@@ -83,22 +91,29 @@ class Batches:
         """Go on with the draws from there."""
         self._random.setstate(state)
 
-    def judged(self, requests: int) -> Judged:
-        """The next requests, and what the judge says of the whole catalogue."""
-        texts: list[str] = []
-        scores: list[NDArray[np.float32]] = []
-        sides: list[NDArray[np.float32]] = []
-        present: list[tuple[bool, bool]] = []
+    def draw(self, requests: int) -> list[Drawn]:
+        """The next requests, not judged yet."""
+        drawn: list[Drawn] = []
         for request in self._requests(requests):
             taste = self._random.choice(self._tastes) if self._tastes else None
-            spec = request.spec
-            texts.append(self._text(request, taste))
+            drawn.append(Drawn(self._text(request, taste), request.spec, taste))
+        return drawn
+
+    def judge(self, drawn: Sequence[Drawn]) -> Judged:
+        """What the judge says of the whole catalogue."""
+        scores: list[NDArray[np.float32]] = []
+        sides: list[NDArray[np.float32]] = []
+        for _, spec, taste in drawn:
             scores.append(self._judge.scores(spec, taste))
             wanted = Spec(spec.wanted or spec.refused, any_of=spec.any_of or not spec.wanted)
             refused = Spec(spec.refused, any_of=True) if spec.refused else wanted
             sides.append(np.stack([self._judge.scores(side, taste) for side in (wanted, refused)]))
-            present.append((bool(spec.wanted), bool(spec.refused)))
-        return Judged(texts, np.stack(scores), np.stack(sides), np.array(present, dtype=np.float32))
+        present = np.array([(bool(spec.wanted), bool(spec.refused)) for _, spec, _ in drawn], dtype=np.float32)
+        return Judged([text for text, _, _ in drawn], np.stack(scores), np.stack(sides), present)
+
+    def judged(self, requests: int) -> Judged:
+        """The next requests, and what the judge says of the whole catalogue."""
+        return self.judge(self.draw(requests))
 
     def _requests(self, count: int) -> list[Request]:
         """Mirrored pairs next to each other, then compound requests; some more are drawn for what is left out."""

@@ -8,7 +8,7 @@ import msgspec
 PICTURE = "learning-curve.png"
 MOST = 120
 """Points kept of a phase. From then on two neighbours become one, so that the curve of an hour is no longer than a minute's."""
-COLOURS = {"item tower": "#6b6b6b", "request head": "#0b6e99"}
+COLOURS = {"item tower": "#6b6b6b", "request head": "#0b6e99", "request tower": "#0f7b6c"}
 AUC_COLOUR = "#d9730d"
 
 

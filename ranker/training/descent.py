@@ -1,7 +1,7 @@
 """The loop that both phases are trained by."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
@@ -30,23 +30,26 @@ class Descent(NamedTuple):
 
 def descend(
     phase: str,
-    module: nn.Module,
+    parts: Sequence[tuple[nn.Module, float]],
     draws: Iterator[Drawn],
     loss_of: Callable[[Drawn], Tensor],
     budget: Budget,
     watch: Watch,
     checkpoint: Checkpoint,
     *,
-    rate: float,
     decay: float,
     stopping: Stopping | None = None,
 ) -> Descent:
-    """AdamW on the loss of what is drawn, with a short warm-up and a straight line down to zero.
+    """AdamW on the loss of what is drawn, each part with a rate of its own: a short warm-up, then a straight line down to zero.
 
     Goes on from the checkpoint of this phase, where there is one: `draws` must give the same again from the start.
     """
+    module = nn.ModuleList([part for part, _ in parts])
     parameters = {key: each for key, each in module.named_parameters() if each.requires_grad}
-    optimizer = torch.optim.AdamW(parameters.values(), lr=rate, weight_decay=decay, fused=True)
+    groups = [
+        {"params": [each for each in part.parameters() if each.requires_grad], "rate": rate} for part, rate in parts
+    ]
+    optimizer = torch.optim.AdamW(groups, weight_decay=decay, fused=True)
     name = phase.replace(" ", "-")
     curve, steps, started, finished = Curve(), 0, time.monotonic(), False
 
@@ -70,7 +73,7 @@ def descend(
     elapsed = time.monotonic() - started
     for spent, drawn in zip(budget.progress(steps, elapsed), islice(draws, steps, None), strict=False):
         for group in optimizer.param_groups:
-            group["lr"] = rate * min(1.0, (steps + 1) / WARM_UP) * (1 - spent)
+            group["lr"] = group["rate"] * min(1.0, (steps + 1) / WARM_UP) * (1 - spent)
         loss = loss_of(drawn)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -34,7 +34,10 @@ class Misunderstood(nn.Module):
         given with the judge's; the mean square of σ(slope · cosine + intercept) - judgment; the cross-entropy of that
         chance with the judgment as a soft target. On top of it the cross-entropy of which sides there are.
         """
-        directions, sides = head.understood(read)
+        return self.of_sides(*head.understood(read), items, judged, present)
+
+    def of_sides(self, directions: Tensor, sides: Tensor, items: Tensor, judged: Tensor, present: Tensor) -> Tensor:
+        """The loss of what a head understood: directions (b, 2, d), and logits (b, 2) of which there are."""
         meant = torch.cat([amounts_to(directions, sides).unsqueeze(1), directions], dim=1)  # (b, 3, d)
         whole, wanted, refused = self.apart(meant, items, judged).unbind()
         named = nn.functional.binary_cross_entropy_with_logits(sides, present)

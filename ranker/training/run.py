@@ -58,11 +58,11 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True):
     evaluation: Report | None
     zero_shot: Report | None
     loss: Loss = "correlation"
-    """Of the head. The item tower's is the cosine to its targets."""
+    """Of the request tower. The item tower's is the cosine to its targets."""
     curve: dict[str, list[Point]] = {}
     """By phase."""
     kept_step: int | None = None
-    """Of the head, the best on dev phrasings; null where the last is kept, after trainings too short to be looked at."""
+    """Of the request tower, the best on dev phrasings; null where the last is kept, trainings too short to be looked at."""
 
 
 CALIBRATION_CASES = 15

@@ -1,4 +1,4 @@
-"""Early stopping: in a long training the head is looked at on dev phrasings now and then, and the best one is kept.
+"""Early stopping: in a long training the request tower is looked at on dev phrasings now and then, and the best is kept.
 
 Nothing is chosen on held-out phrasings, users, items or categories.
 """
@@ -71,14 +71,14 @@ class Stopping:
 
 
 class DevAuc:
-    """The mean over categories of the AUC of a head on some cases and items."""
+    """The mean over categories of the AUC of a request tower on some cases and items."""
 
     def __init__(self, tower: Tower, cases: Sequence[Case], chosen: NDArray[np.int64], items: Tensor) -> None:
-        """Reads the cases once. `chosen` (k,) are the rows of `items` (k, d) in the catalogue."""
+        """Reads the cases once with the `tower` as it is. `chosen` (k,) are the rows of `items` (k, d) in the catalogue."""
         cases = [case for case in cases if 0 < case.relevant[chosen].sum() < len(chosen)]
         self._items = items
         self._readings, order = Readings(), list[int]()
-        for rows, reading in tower.read([case.text for case in cases]):
+        for rows, reading in tower.reader().read([case.text for case in cases]):
             self._readings.append(reading)
             order += rows
         self._cases = [cases[row] for row in order]
@@ -88,11 +88,24 @@ class DevAuc:
         return len(self._cases)
 
     @torch.no_grad()
-    def __call__(self, head: Head) -> float:
-        """The head is left in training mode."""
+    def of_head(self, head: Head) -> float:
+        """Of a head over the tower as it was; it is left in training mode."""
         head.eval()
-        scores = (head(self._readings.of(range(len(self)))) @ self._items.T).numpy()  # (c, d) @ (d, k) -> (c, k)
+        vectors = head(self._readings.of(range(len(self))))
         head.train()
+        return self._figure(vectors)
+
+    def of_tower(self, tower: Tower) -> float:
+        """Of a tower with a head, which is left in training mode."""
+        assert tower.head is not None
+        tower.head.eval()
+        vectors = torch.from_numpy(tower.embed([case.text for case in self._cases]))
+        tower.head.train()
+        return self._figure(vectors)
+
+    def _figure(self, vectors: Tensor) -> float:
+        """Of the vectors (c, d) of the cases."""
+        scores = (vectors @ self._items.T).numpy()  # (c, d) @ (d, k) -> (c, k)
         by_category: dict[str, list[float]] = {}
         for case, row, relevant in zip(self._cases, scores, self._relevant, strict=True):
             by_category.setdefault(case.category, []).append(auc(row, relevant))

@@ -1,4 +1,4 @@
-"""The request tower: requests are read once through the encoder as it is, then a head is taught on what was read."""
+"""The head of the request tower: requests are read once through the encoder as it is, and it is taught on what was read."""
 
 import time
 from functools import partial
@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from ranker.training.batches import Batches
 from ranker.training.budget import Budget
@@ -21,7 +21,7 @@ from ranker.training.towers import Tower
 
 READ_AT_ONCE, HEAD_BATCH, HEAD_ITEMS = 256, 128, 256
 HEAD_RATE, HEAD_DECAY = 1.5e-3, 0.05
-STANDARDISED_BY, NEUTRAL_BY = 4096, 1024
+STANDARDISED_BY = 4096
 PART = 2048
 """Requests in one file of a checkpoint, about 120 MB with MiniLM and MovieLens."""
 
@@ -41,9 +41,8 @@ class Taught(NamedTuple):
     """A head, and how it came to be."""
 
     head: Head
+    misunderstood: Misunderstood
     descent: Descent
-    kept_step: int | None
-    """Whose weights are kept, where it was looked at; otherwise the last's."""
 
 
 def read_requests(
@@ -118,19 +117,16 @@ def teach(
         judged = lessons.judged[rows][:, :, columns].float()
         return misunderstood(head, lessons.readings.of(rows), items[columns], judged, lessons.present[rows])
 
-    stopping = Stopping(head, partial(dev, head), patience) if dev else None
+    stopping = Stopping(head, partial(dev.of_head, head), patience) if dev else None
     taught = descend(
         "request head",
-        nn.ModuleList([head, misunderstood]),
+        [(head, HEAD_RATE), (misunderstood, HEAD_RATE)],
         lessons.readings.batches(HEAD_BATCH, seed),
         loss_of,
         budget,
         watch,
         checkpoint,
-        rate=HEAD_RATE,
         decay=HEAD_DECAY,
         stopping=stopping,
     )
-    some = range(min(len(lessons.readings), NEUTRAL_BY))
-    head.eval().add_neutral(lessons.readings.of(some), torch.from_numpy(item_vectors))
-    return Taught(head, taught, stopping.step if stopping else None)
+    return Taught(head, misunderstood, taught)

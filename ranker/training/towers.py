@@ -78,15 +78,28 @@ class Tower(nn.Module):
         return self.encoder(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states, mask
 
     def in_parts(self, tokens: Sequence[Sequence[int]]) -> tuple[Tensor, list[int]]:
-        """(n, d) vectors in order of length, and that order, for training: in half precision where that is faster.
+        """(n, d) vectors in order of length, and that order, for training: in half precision where that is faster."""
+        parts, order = self._parts(tokens)
+        with torch.autocast("cpu", torch.bfloat16, enabled=HALF):
+            return torch.cat([self(part) for part in parts]), order
 
-        Short texts are not padded to the longest of all. One autocast around all parts, since it casts each weight once.
+    def understood_in_parts(self, tokens: Sequence[Sequence[int]]) -> tuple[tuple[Tensor, Tensor], list[int]]:
+        """Likewise, what the head makes of them: (n, 2, d) directions and (n, 2) logits, see `Head.understood`."""
+        assert self.head is not None
+        parts, order = self._parts(tokens)
+        with torch.autocast("cpu", torch.bfloat16, enabled=HALF):
+            understood = [self.head.understood(read_layers(*self._hidden(part))) for part in parts]
+        directions, sides = (torch.cat(each).float() for each in zip(*understood, strict=True))
+        return (directions, sides), order
+
+    def _parts(self, tokens: Sequence[Sequence[int]]) -> tuple[list[list[Sequence[int]]], list[int]]:
+        """The token lists in order of length, some at a time, and that order: short ones are not padded to the longest.
+
+        They share one autocast, since it casts each weight once.
         """
         order = sorted(range(len(tokens)), key=lambda row: len(tokens[row]))
         size = max(-(-len(order) // PARTS), SMALLEST_PART)
-        parts = [order[start : start + size] for start in range(0, len(order), size)]
-        with torch.autocast("cpu", torch.bfloat16, enabled=HALF):
-            return torch.cat([self([tokens[row] for row in part]) for part in parts]), order
+        return [[tokens[row] for row in order[start : start + size]] for start in range(0, len(order), size)], order
 
     @torch.inference_mode()
     def embed(self, texts: Sequence[str], batch: int = 128) -> NDArray[np.float32]:

@@ -1,5 +1,5 @@
-"""Trains both towers: items first, towards targets in closed form; then a head of the request tower, against the items as
-they now lie."""
+"""Trains both towers: items first, towards targets in closed form; then the request tower against the items as they now
+lie, its head over the encoder as it is and then both."""
 
 import random
 import time
@@ -26,8 +26,9 @@ from ranker.training.stopping import PATIENCE, DevAuc
 from ranker.training.targets import item_targets
 from ranker.training.teaching import read_requests, teach
 from ranker.training.towers import Tower
+from ranker.training.tuning import tune
 
-ITEM_SHARE, READING_SHARE, HEAD_SHARE = 0.3, 0.42, 0.28
+ITEM_SHARE, READING_SHARE, HEAD_SHARE, TUNING_SHARE = 0.2, 0.1, 0.08, 0.62
 """Of the budget. Items are read off their facts, which is learned sooner than the many ways of saying no."""
 TARGET_REQUESTS = 3000
 MOST_ITEMS = 2048
@@ -52,7 +53,7 @@ class Trained:
     requests_read: int
     curve: dict[str, list[Point]]
     kept_step: int | None
-    """Of the head, where it was looked at on dev phrasings."""
+    """Of the request tower, where it was looked at on dev phrasings."""
 
 
 def train(
@@ -74,7 +75,8 @@ def train(
     """Trains both towers, in place, on requests in training phrasings by users with these tastes.
 
     `rows` are the items of the catalogue to train with, all unless given; no request is of a category in `without`. With
-    cases of `dev`, the head that orders the items best for them is kept, and `patience` looks without a better one end it.
+    cases of `dev`, the request tower that orders the items best for them is kept, and `patience` looks without a better one
+    end it.
     Goes on from `checkpoint`, where it holds something.
     """
     grammar, judge = Grammar(catalogue), RuleJudge(catalogue)
@@ -102,25 +104,40 @@ def train(
     embedded = time.monotonic() - started
     chosen = np.random.default_rng(seed).permutation(rows)[:MOST_ITEMS]
     lessons = read_requests(request, batches, chosen, budget.part(READING_SHARE), watch, checkpoint)
-    measure = DevAuc(request.reader(), dev, chosen, torch.from_numpy(vectors[chosen])) if dev else None
+    measure = DevAuc(request, dev, chosen, torch.from_numpy(vectors[chosen])) if dev else None
     head_budget = budget.part(HEAD_SHARE)
     taught = teach(lessons, vectors, chosen, head_budget, seed, loss, watch, checkpoint, measure, patience)
+    requests_read, reading_seconds = len(lessons.readings), lessons.seconds
+    del lessons  # some gigabytes, after a long training
     request.head = taught.head
+    tuned = tune(
+        request,
+        taught.misunderstood,
+        batches,
+        vectors,
+        chosen,
+        budget.part(TUNING_SHARE),
+        seed,
+        watch,
+        checkpoint,
+        measure,
+        patience,
+    )
     return Trained(
         request,
         item,
         vectors,
         kept["zero-shot"].numpy(),
-        {"item": placed.steps, "head": taught.descent.steps},
+        {"item": placed.steps, "head": taught.descent.steps, "request": tuned.descent.steps},
         {
             "targets": prepared,
             "item": placed.seconds,
             "embedding": embedded,
-            "request": lessons.seconds + taught.descent.seconds,
+            "request": reading_seconds + taught.descent.seconds + tuned.descent.seconds,
         },
-        len(lessons.readings),
-        {"item tower": placed.curve, "request head": taught.descent.curve},
-        taught.kept_step,
+        requests_read,
+        {"item tower": placed.curve, "request head": taught.descent.curve, "request tower": tuned.descent.curve},
+        tuned.kept_step,
     )
 
 
@@ -144,7 +161,7 @@ def _train_items(
     tower.freeze(FROZEN_LAYERS)
     tower.eval()  # without dropout: so few steps underfit, and its noise only slows them
     draws = _rounds(len(tokens), seed)
-    return descend("item tower", tower, draws, loss_of, budget, watch, checkpoint, rate=ITEM_RATE, decay=ITEM_DECAY)
+    return descend("item tower", [(tower, ITEM_RATE)], draws, loss_of, budget, watch, checkpoint, decay=ITEM_DECAY)
 
 
 def _rounds(count: int, seed: int) -> Iterator[list[int]]:

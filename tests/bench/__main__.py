@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from tests.bench import embedding, instruments, ranking, replaying, scaling, starting, streaming
+from tests.bench import embedding, instruments, ranking, reacting, replaying, scaling, starting, streaming
 from tests.bench.brokers import broker_name
 from tests.bench.cores import Cores
 from tests.bench.figures import Bench, Figure, Group
@@ -25,6 +25,7 @@ GROUPS: Mapping[str, Group] = {
     "start": starting.figures,
     "stream": streaming.figures,
     "scale": scaling.figures,
+    "react": reacting.figures,
 }
 
 
@@ -62,8 +63,8 @@ def report(figures: list[Figure], failed: list[str]) -> dict[str, object]:
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench",
-        description="One line a figure. The stream and start groups measure on Apache Kafka where KAFKA_HOME names an "
-        "unpacked one, else on the embedded broker.",
+        description="One line a figure. Groups with a broker (stream, scale, react, start) have Apache Kafka where KAFKA_HOME "
+        "names an unpacked one, else the embedded broker.",
         epilog="Ends with 0 if every bound is met, and with 1 if one is missed or a group could not be measured.",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="groups of figures; all of them without")

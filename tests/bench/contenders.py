@@ -1,4 +1,4 @@
-"""The processes that are measured: a worker, and a Quix Streams application that does the same."""
+"""The processes that are measured: a worker, a Quix Streams application that does the same, and one that does nothing."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from streams.supervise import STOP_TIMEOUT, WorkerProcess
 from tests.bench.cores import Cores
 
 OUTPUT = "dead-letters"
-"""A topic with as many partitions as the rankings, where the peer sends its own."""
+"""A topic with as many partitions as the rankings, where the others send their own."""
 
 
 class Contender(Protocol):
@@ -45,11 +45,13 @@ class Ours:
             raise RuntimeError(f"the worker did not end well, see {self._worker.log}")
 
 
-class Peer:
-    """`tests.bench.peer`."""
+class Other:
+    """`tests.bench.peer`, or `tests.bench.echo`."""
 
-    def __init__(self, settings: Settings, log: Path, cores: Cores) -> None:
-        self._settings, self._log, self._wrap = settings, log, cores.wrap
+    def __init__(self, module: str, settings: Settings, log: Path, cores: Cores) -> None:
+        self._module = module
+        self._settings = msgspec.structs.replace(settings, group=f"{settings.group}-{module}")
+        self._log, self._wrap = log, cores.wrap
         self._process: subprocess.Popen[bytes]
 
     @property
@@ -59,7 +61,7 @@ class Peer:
     def start(self) -> None:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*self._wrap, sys.executable, "-m", "tests.bench.peer"],
+                [*self._wrap, sys.executable, "-m", f"tests.bench.{self._module}"],
                 env=os.environ | self._settings.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -76,10 +78,6 @@ class Peer:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-
-
-def peer_settings(settings: Settings) -> Settings:
-    return msgspec.structs.replace(settings, group=settings.group + "-peer")
 
 
 def cpu_seconds(pid: int) -> float:

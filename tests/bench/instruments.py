@@ -16,7 +16,7 @@ from ranker.embed import RequestEmbedder
 from streams.agents import Agents
 from streams.sampling import Sampler
 from streams.settings import Settings
-from streams.transport import Run
+from streams.transport import Part, Run
 from streams.views import Controls
 from streams.wire import encode
 from tests.bench.cores import on_core
@@ -82,4 +82,4 @@ def _record(value: bytes, key: bytes) -> Any:
 
 
 def _run(values: list[bytes]) -> Run:
-    return Run(TP("feed.candidates", 0), [_record(value, b"u") for value in values], 0, 0)
+    return Run([Part(TP("feed.candidates", 0), [_record(value, b"u") for value in values], 0)], 0)

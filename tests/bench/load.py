@@ -1,10 +1,16 @@
 """Putting events into topics and taking rankings out of them, by librdkafka: cheaper than what it measures."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Self
 
+import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
+
+from ranker.events import CandidateList
+from streams.settings import Settings
+from streams.wire import encode
 
 TIMEOUT = 60.0
 FETCH = 2_000
@@ -23,11 +29,16 @@ class Publisher:
         self._producer = Producer(settings | options)
         self._topic, self._partitions, self._failed = topic, partitions, 0
 
-    def send(self, number: int, key: str, value: bytes) -> None:
+    def send(self, number: int, key: str, value: bytes, then: Callable[[], None] | None = None) -> None:
+        """`then` is called once the broker has acknowledged it, while this sends or polls."""
         while True:
             try:
                 self._producer.produce(
-                    self._topic, value, key.encode(), number % self._partitions, on_delivery=self._delivered
+                    self._topic,
+                    value,
+                    key.encode(),
+                    number % self._partitions,
+                    on_delivery=partial(self._delivered, then),
                 )
             except BufferError:
                 self._producer.poll(0.1)
@@ -35,13 +46,18 @@ class Publisher:
                 break
         self._producer.poll(0)
 
+    def poll(self) -> None:
+        self._producer.poll(0)
+
     def flush(self) -> None:
         """Raises RuntimeError unless everything has arrived."""
         if self._producer.flush(TIMEOUT) or self._failed:
             raise RuntimeError(f"not everything could be sent to {self._topic}")
 
-    def _delivered(self, error: object, _message: object) -> None:
+    def _delivered(self, then: Callable[[], None] | None, error: object, _message: object) -> None:
         self._failed += error is not None
+        if then and error is None:
+            then()
 
 
 def publish_singly(bootstrap: str, topic: str, partitions: int, events: Iterable[tuple[str, bytes]]) -> None:
@@ -49,6 +65,15 @@ def publish_singly(bootstrap: str, topic: str, partitions: int, events: Iterable
     publisher = Publisher(bootstrap, topic, partitions, **{"batch.num.messages": 1, "linger.ms": 0})
     for number, (key, value) in enumerate(events):
         publisher.send(number, key, value)
+    publisher.flush()
+
+
+def publish_lists(settings: Settings, lists: Sequence[CandidateList], count: int) -> None:
+    """So many lists, `lists` again and again, each with an id of its own."""
+    publisher = Publisher(settings.kafka_bootstrap, settings.topic("candidates"), settings.partitions)
+    for number in range(count):
+        event = msgspec.structs.replace(lists[number % len(lists)], event_id=f"e{number}")
+        publisher.send(number, event.user_id, encode(event))
     publisher.flush()
 
 

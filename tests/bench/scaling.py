@@ -12,73 +12,102 @@ import psutil
 from ranker.events import CandidateList
 from streams.settings import Settings
 from streams.supervise import WorkerProcess
-from streams.topics import ensure_topics
-from streams.wire import encode
-from tests.bench.brokers import broker
+from tests.bench.brokers import broker, prepared
+from tests.bench.contenders import cpu_seconds
+from tests.bench.cores import pinned
 from tests.bench.figures import Bench, Bound, Figure
-from tests.bench.load import Arrivals, Publisher, publish_singly
-from tests.bench.workload import candidate_lists, controls, item_ids, load_bundle
+from tests.bench.load import TIMEOUT, Arrivals, publish_lists
+from tests.bench.workload import candidate_lists, item_ids
 
-ITEMS, LISTS, DISTINCT, REPEATS = 200, 50_000, 2_000, 3
+ITEMS, LISTS, DISTINCT, REPEATS = 200, 60_000, 2_000, 2
 """More lists than one worker ranks in a second, by about ten times."""
-ENOUGH = 4
-"""Cores: two for the workers, one each for the broker and the load."""
+MOST, LEFT = 0.9, 0.3
+"""Shares of all lists: up to where rates count, and what must be left by then when all workers have begun."""
+LOOK = 0.25
+"""Seconds between two looks at how far the workers are."""
 
 
-class Burst(NamedTuple):
-    rate: float
-    """Lists a second, from the first one sent to the last ranking to arrive."""
-    before: float
-    """Bytes of memory of the first worker, ready and idle."""
-    most: float
-    """While the burst was worked off."""
+class Rates(NamedTuple):
+    """Lists a second, of all workers together."""
+
+    clock: float
+    own: float
+    """Of processor time of each worker's own: by the clock, where each has a core to itself and nothing else to wait for."""
+    busy: float
+    """Share of the time in which the first worker had its core: near 1, it waits for nothing else."""
 
 
 def figures(bench: Bench) -> Iterator[Figure]:
     """Lists a second of two workers beside one's, and a worker's memory under a burst of ten times its capacity."""
     lists = list(candidate_lists(item_ids(bench.bundle), ITEMS, DISTINCT))
     with broker(bench) as bootstrap:
-        settings = Settings(
-            kafka_bootstrap=bootstrap, topic_prefix="scale.", group="scale", bundle=bench.bundle.absolute(),
-            monitoring_port=0, user_list_rate=0,
-        )  # fmt: skip
-        ensure_topics(settings)
-        events = ((control.user_id, encode(control)) for control in controls(load_bundle(bench.bundle)))
-        publish_singly(bootstrap, settings.topic("controls"), settings.partitions, events)
-        with Arrivals(bootstrap, settings.topic("rankings"), settings.partitions) as reader:
-            bursts: dict[int, list[Burst]] = {1: [], 2: []}
-            for _ in range(REPEATS):
-                for workers, of in bursts.items():
-                    of.append(_burst(bench, settings, reader, lists, workers))
-    one, two = (median(burst.rate for burst in bursts[workers]) for workers in (1, 2))
-    # On fewer cores the second worker takes its time from the broker and the load, and the ratio tells of them.
-    cores = psutil.cpu_count() or 1
-    bounds = (Bound("ratio", "at least", 1.7),) if cores >= ENOUGH else ()
-    yield Figure("scale.two_workers", two, "lists/s", two / one, f"one worker, on {cores} cores", bounds)
-    worst = max((burst for of in bursts.values() for burst in of), key=lambda burst: burst.most / burst.before)
-    bound = Bound("ratio", "at most", 1.5)
-    yield Figure("burst.memory", worst.most / 1e6, "MB", worst.most / worst.before, "the idle worker's", (bound,))
+        # All lists lie at the broker before any worker starts, and nobody reads the rankings.
+        settings = prepared(bench, bootstrap, "scale.", user_list_rate=0)
+        publish_lists(settings, lists, LISTS)
+        rates: dict[int, list[Rates]] = {1: [], 2: []}
+        for turn in range(REPEATS):
+            for workers, of in rates.items():
+                group = msgspec.structs.replace(settings, group=f"scale-{workers}-{turn}")
+                of.append(_rates(bench, group, workers))
+        one, two = (Rates(*map(median, zip(*rates[workers], strict=True))) for workers in (1, 2))
+        bound = (Bound("ratio", "at least", 1.7),)
+        # Where the second worker shares its core with the broker, the clock tells of the broker, too.
+        beside = f"one worker, broker beside the {'load' if bench.cores.enough else 'second worker'}"
+        yield Figure(
+            "scale.clock", two.clock, "lists/s", two.clock / one.clock, beside, bound if bench.cores.enough else ()
+        )
+        yield Figure("scale.processor", two.own, "lists/s", two.own / one.own, "one worker's, each on a core", bound)
+        yield Figure("scale.busy", one.busy * 100, "% of a core")
+        before, most = _burst(bench, prepared(bench, bootstrap, "burst.", user_list_rate=0), lists)
+        bounds = (Bound("ratio", "at most", 1.5),)
+        yield Figure("burst.memory", most / 1e6, "MB", most / before, "the idle worker's", bounds)
 
 
-def _burst(bench: Bench, settings: Settings, reader: Arrivals, lists: list[CandidateList], workers: int) -> Burst:
-    """All lists at once, to workers that are ready and have nothing to do."""
-    publisher = Publisher(settings.kafka_bootstrap, settings.topic("candidates"), settings.partitions)
+def _rates(bench: Bench, settings: Settings, workers: int) -> Rates:
+    """Of so many workers, from when all of them have partitions until little is left."""
+    cores = (bench.cores.work, bench.cores.second)[:workers]
     with ExitStack() as stack:
-        running = [WorkerProcess(settings, bench.folder / f"scale{number}.log") for number in range(workers)]
+        running = [
+            WorkerProcess(settings, bench.folder / f"scale{number}.log", wrap=pinned(core))
+            for number, core in enumerate(cores)
+        ]
         for worker in running:
             worker.start()
             stack.callback(worker.stop)
         for worker in running:
             worker.wait_ready()
-        process = psutil.Process(running[0].process.pid)
-        before = most = float(process.memory_info().rss)
-        arrived, began = 0, time.perf_counter()
-        for number in range(LISTS):
-            event = msgspec.structs.replace(lists[number % DISTINCT], event_id=f"e{number}")
-            publisher.send(number, event.user_id, encode(event))
-        publisher.flush()
-        while arrived < LISTS:
-            arrived += len(reader.wait(lambda: all(worker.process.poll() is None for worker in running)))
-            most = max(most, float(process.memory_info().rss))
+        began, first = time.perf_counter(), [_ranked(worker) for worker in running]
+        last = first
+        while sum(ranked for ranked, _ in last) < MOST * LISTS:
+            time.sleep(LOOK)
+            last = [_ranked(worker) for worker in running]
+            if time.perf_counter() > began + TIMEOUT:
+                raise RuntimeError(f"{LISTS} lists were not ranked in {TIMEOUT:.0f} s")
         seconds = time.perf_counter() - began
-    return Burst(LISTS / seconds, before, most)
+    done = [(ranked - before, cpu - spent) for (before, spent), (ranked, cpu) in zip(first, last, strict=True)]
+    total = sum(ranked for ranked, _ in done)
+    if total < LEFT * LISTS or not all(ranked and cpu for ranked, cpu in done):
+        raise RuntimeError(f"only {total:.0f} of {LISTS} lists were left when the last of {workers} workers had begun")
+    return Rates(total / seconds, sum(ranked / cpu for ranked, cpu in done), done[0][1] / seconds)
+
+
+def _ranked(worker: WorkerProcess) -> tuple[float, float]:
+    """Lists that a worker has ranked, and its seconds of processor time."""
+    return worker.metrics()['feedranker_rankings_total{outcome="controlled"}'], cpu_seconds(worker.process.pid)
+
+
+def _burst(bench: Bench, settings: Settings, lists: list[CandidateList]) -> tuple[float, float]:
+    """Bytes of memory of a worker that is ready and idle, and the most while it works off all lists, sent at once."""
+    log = bench.folder / "burst.log"
+    with (
+        WorkerProcess(settings, log, wrap=bench.cores.wrap) as worker,
+        Arrivals(settings.kafka_bootstrap, settings.topic("rankings"), settings.partitions) as reader,
+    ):
+        process = psutil.Process(worker.process.pid)
+        before = most = float(process.memory_info().rss)
+        publish_lists(settings, lists, LISTS)
+        arrived = 0
+        while arrived < LISTS:
+            arrived += len(reader.wait(lambda: worker.process.poll() is None))
+            most = max(most, float(process.memory_info().rss))
+    return before, most

@@ -1,5 +1,6 @@
 """The worker as a process, through a broker."""
 
+import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -7,17 +8,17 @@ from statistics import median
 from typing import NamedTuple
 
 import msgspec
+import psutil
 
 from ranker.events import CandidateList
 from streams.settings import Settings
-from streams.topics import ensure_topics
-from streams.wire import decode_ranking, encode
-from tests.bench.brokers import broker
-from tests.bench.contenders import OUTPUT, Contender, Ours, Peer, cpu_seconds, peer_settings
+from streams.wire import encode
+from tests.bench.brokers import broker, prepared
+from tests.bench.contenders import OUTPUT, Contender, Other, Ours, cpu_seconds
 from tests.bench.figures import Bench, Bound, Figure
-from tests.bench.load import Arrivals, Publisher, publish_singly
+from tests.bench.load import Arrivals, Publisher, publish_lists
 from tests.bench.timing import MICRO
-from tests.bench.workload import candidate_lists, controls, item_ids, load_bundle, user
+from tests.bench.workload import candidate_lists, item_ids
 
 ITEMS, LISTS, DISTINCT, REPEATS = 200, 40_000, 2_000, 2
 LATENCY_SECONDS, WARM_UP = 8.0, 2.0
@@ -36,6 +37,14 @@ class Latency(NamedTuple):
 
     p50: float
     p99: float
+    load: float
+    """Share of the time in which the busiest core of broker and load had work: near 1, they are what is measured."""
+
+
+class Made(msgspec.Struct):
+    """What the latency is told from."""
+
+    created_at: float
 
 
 def figures(bench: Bench) -> Iterator[Figure]:
@@ -47,26 +56,24 @@ def figures(bench: Bench) -> Iterator[Figure]:
         bounds = (Bound("value", "at least", 5000), Bound("ratio", "at least", 1.0))
         yield Figure("stream", rate, "lists/s", rate / peers_rate, to, bounds)
         yield Figure("stream.cpu", cpu * MICRO, "µs/list", cpu / peers_cpu if peers_cpu else None, to)
-        ours, peers = _latencies(bench, bootstrap, lists, rate / 2)
-        to = f"Quix Streams at the same {rate / 2:,.0f} lists/s"
-        for name, mine, other, limit in (("p50", ours.p50, peers.p50, 10), ("p99", ours.p99, peers.p99, 50)):
+        ours, echo = _latencies(bench, bootstrap, lists, rate / 2)
+        to = f"an echo at the same {rate / 2:,.0f} lists/s"
+        for name, mine, other, limit in (("p50", ours.p50, echo.p50, 10), ("p99", ours.p99, echo.p99, 50)):
             bound = Bound("value", "at most", limit)
             yield Figure(f"stream.latency.{name}", mine * 1000, "ms", mine / other, to, (bound,))
+        to = "while the echo was measured"
+        yield Figure("stream.latency.load", ours.load * 100, "% of a core", ours.load / echo.load, to)
 
 
 def _capacities(bench: Bench, bootstrap: str, lists: list[CandidateList]) -> list[tuple[float, float]]:
     """Lists a second and processor seconds a list, of the worker and of the peer, which take turns."""
-    settings = _prepared(bench, bootstrap, "full.")
-    publisher = Publisher(bootstrap, settings.topic("candidates"), settings.partitions)
-    for number in range(LISTS):
-        event = msgspec.structs.replace(lists[number % DISTINCT], event_id=f"e{number}")
-        publisher.send(number, event.user_id, encode(event))
-    publisher.flush()
+    settings = prepared(bench, bootstrap, "full.")
+    publish_lists(settings, lists, LISTS)
     results: list[list[Throughput]] = [[], []]
     with _rankings(settings) as readers:
         for turn in range(REPEATS):
             for index, reader in enumerate(readers):
-                contender = _contender(bench, settings, str(turn), ours=not index)
+                contender = _contender(bench, settings, str(turn), "peer" if index else None)
                 results[index].append(_throughput(contender, reader))
     if len({result.rankings for of in results for result in of}) != 1:
         raise RuntimeError("the worker's rankings are not the peer's")
@@ -74,40 +81,29 @@ def _capacities(bench: Bench, bootstrap: str, lists: list[CandidateList]) -> lis
 
 
 def _latencies(bench: Bench, bootstrap: str, lists: list[CandidateList], rate: float) -> list[Latency]:
-    """Of the worker and of the peer, each on topics of its own: what one was sent must not be work for the other."""
+    """Of the worker and of the echo, each on topics of its own: what one was sent must not be work for the other."""
     measured = []
-    for ours in (True, False):
-        settings = _prepared(bench, bootstrap, "half." if ours else "half-peer.")
+    for other in (None, "echo"):
+        settings = prepared(bench, bootstrap, f"half-{other}.")
         with _rankings(settings) as readers:
-            contender = _contender(bench, settings, "latency", ours=ours)
-            measured.append(_latency(contender, settings, readers[not ours], lists, rate))
+            contender = _contender(bench, settings, "latency", other)
+            measured.append(_latency(contender, settings, readers[other is not None], lists, rate))
     return measured
-
-
-def _prepared(bench: Bench, bootstrap: str, prefix: str) -> Settings:
-    """Topics of their own, and the control of every user."""
-    settings = Settings(
-        kafka_bootstrap=bootstrap, topic_prefix=prefix, group=prefix, bundle=bench.bundle.absolute(), monitoring_port=0
-    )
-    ensure_topics(settings)
-    events = ((control.user_id, encode(control)) for control in controls(load_bundle(bench.bundle)))
-    publish_singly(bootstrap, settings.topic("controls"), settings.partitions, events)
-    return settings
 
 
 @contextmanager
 def _rankings(settings: Settings) -> Iterator[list[Arrivals]]:
-    """The worker's, and the peer's."""
+    """The worker's, and the other's."""
     with ExitStack() as stack:
         topics = (settings.topic("rankings"), settings.topic(OUTPUT))
         yield [stack.enter_context(Arrivals(settings.kafka_bootstrap, topic, settings.partitions)) for topic in topics]
 
 
-def _contender(bench: Bench, settings: Settings, run: str, *, ours: bool) -> Contender:
+def _contender(bench: Bench, settings: Settings, run: str, other: str | None) -> Contender:
     settings = msgspec.structs.replace(settings, group=settings.group + run)
-    if ours:
-        return Ours(settings, bench.folder / "worker.log", bench.cores)
-    return Peer(peer_settings(settings), bench.folder / "peer.log", bench.cores)
+    if other:
+        return Other(other, settings, bench.folder / f"{other}.log", bench.cores)
+    return Ours(settings, bench.folder / "worker.log", bench.cores)
 
 
 def _throughput(contender: Contender, reader: Arrivals) -> Throughput:
@@ -138,35 +134,49 @@ def _latency(
     publisher = Publisher(
         settings.kafka_bootstrap, settings.topic("candidates"), settings.partitions, **{"linger.ms": 1}
     )
+    outlines = [_outline(event) for event in lists]
     arrived: list[tuple[float, bytes]] = []
     contender.start()
     try:
-        publisher.send(0, user(0), _now(lists[0], 0))
+        publisher.send(0, lists[0].user_id, _now(outlines[0], 0))
         publisher.flush()
         reader.wait(contender.alive)
         start, sent = time.time(), 0
+        psutil.cpu_percent(percpu=True)  # what it says next is of the time from here on
         while sent < rate * (WARM_UP + LATENCY_SECONDS):
             due = int((time.time() - start) * rate)
             for number in range(sent, due):
-                publisher.send(number, lists[number % DISTINCT].user_id, _now(lists[number % DISTINCT], number))
+                publisher.send(number, lists[number % DISTINCT].user_id, _now(outlines[number % DISTINCT], number))
             sent = max(sent, due)
             arrived += ((time.time(), value) for value in reader.take(0.001))
+        busy = psutil.cpu_percent(percpu=True)
         while len(arrived) < sent:
             values = reader.wait(contender.alive)
             arrived += ((time.time(), value) for value in values)
     finally:
         contender.stop()
-    answers = [(at, decode_ranking(value).created_at) for at, value in arrived]
-    return latency([at - created_at for at, created_at in answers if created_at > start + WARM_UP])
+    made = msgspec.json.Decoder(Made)
+    answers = [(at, made.decode(value).created_at) for at, value in arrived]
+    load = max((busy[core] for core in os.sched_getaffinity(0)), default=0) / 100
+    return latency([at - created_at for at, created_at in answers if created_at > start + WARM_UP], load)
 
 
-def latency(waits: Iterable[float]) -> Latency:
+def latency(waits: Iterable[float], load: float) -> Latency:
     """Raises RuntimeError where there is nothing to tell it from."""
     ordered = sorted(waits)
     if not ordered:
         raise RuntimeError(f"no list was made after the {WARM_UP:.0f} s of warm-up, so there is no latency to tell")
-    return Latency(ordered[len(ordered) // 2], ordered[len(ordered) * 99 // 100])
+    return Latency(ordered[len(ordered) // 2], ordered[len(ordered) * 99 // 100], load)
 
 
-def _now(event: CandidateList, number: int) -> bytes:
-    return encode(msgspec.structs.replace(event, event_id=f"l{number}", created_at=time.time()))
+def _outline(event: CandidateList) -> tuple[bytes, bytes, bytes]:
+    """The list's bytes before its id, between that and its time, and after both: to encode it anew would cost the load
+    more than it costs the worker to read."""
+    before, _, rest = encode(msgspec.structs.replace(event, event_id="@", created_at=-1.0)).partition(b'"@"')
+    between, _, after = rest.partition(b'"created_at":-1.0')
+    return before, between, after
+
+
+def _now(outline: tuple[bytes, bytes, bytes], number: int) -> bytes:
+    before, between, after = outline
+    return b'%s"l%d"%s"created_at":%.6f%s' % (before, number, between, time.time(), after)

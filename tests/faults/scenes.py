@@ -20,6 +20,7 @@ from streams.settings import Settings
 from streams.supervise import WorkerProcess
 from streams.topics import ensure_topics
 from tests.live import ITEMS, candidates, request
+from tests.proxy import Proxy
 from tests.unit.slow_towers import SLOW
 from tests.wordbundle import MUTE, usual_requests, word_cosines
 
@@ -49,12 +50,19 @@ class Fault:
     """Requests that are no JSON."""
     late: float = 0.0
     """Seconds by which the broker's answers come late."""
-    harm: Callable[[WorkerProcess], None] | None = None
-    """Done to the worker once it has ranked for a while."""
+    harm: "Callable[[Scene], None] | None" = None
+    """Done once the worker has ranked for a while."""
+    cause: str = ""
+    """What the alert must be labelled with."""
     promises: frozenset[str] = frozenset()
     """Budgets that the fault burns: its symptom, not another fault."""
     fired: dict[str, float] = field(default_factory=dict)
     """Alert → seconds from the fault on."""
+
+    @property
+    def linked(self) -> bool:
+        """Whether it is done to the link to the broker."""
+        return bool(self.late) or self.harm is _cut_off
 
     @property
     def job(self) -> str:
@@ -66,21 +74,26 @@ def _gibberish(rng: random.Random) -> str:
     return " ".join("".join(rng.choices(letters, k=rng.randint(4, 9))) for _ in range(rng.randint(3, 6)))
 
 
-def _pause(worker: WorkerProcess) -> None:
-    os.kill(worker.process.pid, SIGSTOP)
+def _pause(scene: "Scene") -> None:
+    os.kill(scene.worker.process.pid, SIGSTOP)
 
 
-def _kill(worker: WorkerProcess) -> None:
-    os.kill(worker.process.pid, SIGKILL)
+def _kill(scene: "Scene") -> None:
+    os.kill(scene.worker.process.pid, SIGKILL)
 
 
-def _throttle(worker: WorkerProcess) -> None:
+def _cut_off(scene: "Scene") -> None:
+    scene.link.cut_off()
+
+
+def _throttle(scene: "Scene") -> None:
     """As a container's limit does: the process has the processor for a part of each second, until it ends."""
+    process = scene.worker.process
 
     def limit() -> None:
-        while worker.process.poll() is None:
+        while process.poll() is None:
             for sign, seconds in ((SIGSTOP, STOPPED), (SIGCONT, RUNNING)):
-                worker.process.send_signal(sign)
+                process.send_signal(sign)
                 time.sleep(seconds)
 
     threading.Thread(target=limit, daemon=True).start()
@@ -88,7 +101,8 @@ def _throttle(worker: WorkerProcess) -> None:
 
 def causes() -> list[Fault]:
     return [
-        Fault("paused worker", "Stalled", harm=_pause),
+        Fault("paused worker", "Stalled", harm=_pause, cause="hung"),
+        Fault("broker cut off", "Stalled", harm=_cut_off, cause="unreachable"),
         Fault("killed worker", "Down", harm=_kill),
         Fault("gibberish", "OodShift", ask=_gibberish),
         Fault("shuffled vectors", "CanaryFailed", bundle="shuffled"),
@@ -121,6 +135,7 @@ def inputs() -> list[Fault]:
     return [
         Fault("late publisher", "FreshnessBurn", lists=_old, promises=frozenset({"LatencyBurn"})),
         Fault("the same request again and again", "EmbeddingDrift", rate=12.0, ask=lambda _: text),
+        Fault("a list in four has a weight of 0", "AdherenceBurn", rate=12.0, lists=_now_and_then_unsteered),
         Fault("mute tower", "AvailabilityBurn", rate=25.0, lists=_mute, promises=frozenset({"DeadLetters"})),
     ]
 
@@ -131,6 +146,10 @@ def _now_and_then_gibberish(rng: random.Random) -> str:
 
 def _distrusted(_: random.Random, asked: str) -> dict[str, Any]:
     return {} if asked in _usual() else {"weight": 0.0}
+
+
+def _now_and_then_unsteered(rng: random.Random, _: str) -> dict[str, Any]:
+    return {"weight": 0.0} if rng.random() < 0.25 else {}
 
 
 def _agreed(rng: random.Random, asked: str) -> dict[str, Any]:
@@ -167,9 +186,10 @@ def slowness() -> list[Fault]:
 class Scene(threading.Thread):
     """One worker and its readers. The thread publishes until `be_still`; `start` it when the worker is ready."""
 
-    def __init__(self, fault: Fault, settings: Settings, folder: Path) -> None:
+    def __init__(self, fault: Fault, settings: Settings, folder: Path, link: Proxy) -> None:
+        """`link` is the one to the broker, where the fault is done to it."""
         super().__init__(daemon=True)
-        self.fault, self._settings, self._stopped = fault, settings, threading.Event()
+        self.fault, self.link, self._settings, self._stopped = fault, link, settings, threading.Event()
         self.began = float("inf")
         ensure_topics(settings)
         self.worker = WorkerProcess(settings, folder / f"{fault.job}.log")
@@ -194,7 +214,7 @@ class Scene(threading.Thread):
                 self._send("candidates", earlier, candidates(earlier, **event))
             if number == WELL and self.fault.harm:
                 self.began = time.time()
-                self.fault.harm(self.worker)
+                self.fault.harm(self)
 
     def _send(self, topic: str, key: str, event: dict[str, Any]) -> None:
         self._producer.send(self._settings.topic(topic), json.dumps(event).encode(), key=key.encode())

@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 
+from monitoring.alerts.objectives import OBJECTIVES
 from monitoring.catalogue import definitions
 from monitoring.define import PREFIX
+from streams.status import figures, read_workers
+from streams.statusrecorded import Prometheus as Recorded
 from tests.live import ITEMS, Live, live_settings, new_id, request
 from tests.prometheus import Prometheus, needs_prometheus, until
 from tests.unit.queries import RECORDED, plain
@@ -86,8 +89,23 @@ def test_nobody_is_called_for_a_healthy_worker(prometheus: Prometheus) -> None:
 @pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES.keys())
 def test_dashboards_have_data(prometheus: Prometheus, query: str) -> None:
     found = prometheus.values(plain(query))
-    # Nobody joins or leaves here, and a quantile of nothing is no number.
+    # Nothing fires, perhaps. Nobody joins or leaves here, and a quantile of nothing is no number.
+    assert found or "ALERTS" in query
     assert any(map(math.isfinite, found)) or "ALERTS" in query or "rebalance_duration" in query
+
+
+def test_status_says_it_in_a_terminal(prometheus: Prometheus, live: Live) -> None:
+    before = read_workers([live.worker.monitoring])
+    _traffic(live)
+    said = {figure.name: figure.verdict for figure in figures(before, read_workers([live.worker.monitoring]))}
+    recorded = {figure.name: figure.verdict for figure in Recorded(prometheus.url).figures()}
+    for verdicts in (said, recorded):
+        assert [verdicts[name] for name in ("workers", "bundle", "Kafka silent for", "golden requests")] == ["well"] * 4
+    assert [name for name, verdict in said.items() if verdict == "unknown"] == []
+    few = {"requests not followed, 1 d", "adherence gain, 1 h", "conflicts lost to the platform, 1 h",
+           "requests unlike the bundle's, 6 h"}  # fmt: skip
+    assert {name for name, verdict in recorded.items() if verdict == "unknown"} <= few
+    assert {f"{objective.name} burn, {objective.pairs[0].long}" for objective in OBJECTIVES} <= recorded.keys()
 
 
 SELDOM = {

@@ -3,6 +3,9 @@
 import statistics
 import time
 from functools import partial
+from typing import Any
+
+import pytest
 
 from ranker.events import Ranking
 from tests.live import ITEMS, SCORES, Live, new_id
@@ -53,3 +56,26 @@ def test_items_outlive_workers_and_deletions_do_too(live: Live) -> None:
     live.restart()
     known(live, kept, True)
     known(live, deleted, False)
+
+
+@pytest.mark.parametrize("last", ["ghosts", None])
+def test_what_a_worker_writes_that_was_taken_for_dead_is_mended(live: Live, last: str | None) -> None:
+    """The old vector serves no list, and the newest, or that there is none, is the last in the topic in the end."""
+    item = new_id()
+    live.publish("items", {"item_id": item, "text": "river secrets"})
+    assert live.outputs.until(lambda: len(_vectors(live, item)) == 1)
+    if last:
+        live.publish("items", {"item_id": item, "text": last})
+    else:
+        live.send("items", None, item.encode()).get(timeout=30)
+    assert live.outputs.until(lambda: len(_vectors(live, item)) == 2)
+    first, second = _vectors(live, item)
+    live.send("vectors", first.value, first.key, headers=list(first.headers), partition=first.partition)
+    assert live.outputs.until(lambda: len(_vectors(live, item)) == 4)
+    *_, late, again = _vectors(live, item)
+    assert (late.value, again.value, again.headers) == (first.value, second.value, second.headers)
+    known(live, item, last is not None)
+
+
+def _vectors(live: Live, item: str) -> list[Any]:
+    return [record for record in live.outputs.vectors if record.key == item.encode()]

@@ -1,10 +1,12 @@
-"""`python -m tests.pictures`: two workers under traffic for some minutes, one of which hangs for a while; then docs/img."""
+"""`python -m tests.pictures`: two workers under traffic for some minutes. They get a new bundle, and one of them hangs for a
+while; then docs/img."""
 
 import json
 import os
 import random
 import signal
 import tempfile
+import threading
 import time
 from argparse import ArgumentParser
 from math import isfinite, nan
@@ -15,6 +17,7 @@ from kafka import KafkaProducer
 from monitoring.dashboards.build import Panel
 from monitoring.generate import DASHBOARDS, ROOT
 from ranker.data import load_dataset
+from ranker.store import Store
 from streams.broker import EmbeddedBroker
 from streams.kafka import kafka_python_connection
 from streams.settings import Settings
@@ -24,10 +27,12 @@ from tests.live import ITEMS, candidates, live_settings, request
 from tests.pictures.draw import Line, Span, draw, legend
 from tests.prometheus import SHORTER, Prometheus, shorter_rules
 from tests.unit.queries import plain
-from tests.unit.tiny_towers import data
+from tests.unit.tiny_towers import data, reseal
 from tests.wordbundle import usual_requests, word_bundle
 
 MINUTES, RATE = 4.0, 12.0
+SWAPPED_AT = 0.3
+"""A new bundle is activated after this share of the time."""
 PAUSED_FROM, PAUSED_FOR = 0.55, 14.0
 """One of the two workers hangs after this share of the time, for so many seconds: more than its session, so that the
 other takes its partitions over."""
@@ -43,8 +48,13 @@ def main() -> None:
     options.into.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name, EmbeddedBroker() as broker:
         folder = Path(name)
+        store = Store(folder / "store")
+        first = store.add(word_bundle(folder / "bundle"))
+        reseal(folder / "bundle", name="words again")
+        second = store.add(folder / "bundle")
+        store.activate(first)
         settings = live_settings(
-            broker.bootstrap, word_bundle(folder / "bundle"), fetch_wait=0.1, canary_interval=10.0, session_timeout=10.0,
+            broker.bootstrap, folder / "store", fetch_wait=0.05, canary_interval=10.0, session_timeout=10.0,
             topic_prefix="feed.",
         )  # fmt: skip
         ensure_topics(settings)
@@ -58,7 +68,10 @@ def main() -> None:
             with Prometheus(folder, targets, [shorter_rules(folder)]) as prometheus:
                 time.sleep(3)
                 began = time.time()
+                swap = threading.Timer(SWAPPED_AT * options.minutes * 60, store.activate, [second])
+                swap.start()
                 _traffic(settings, workers[0], options.minutes * 60)
+                swap.join()
                 hung = PAUSED_FROM * options.minutes
                 span = Span(hung, hung + PAUSED_FOR / 60, f"a worker hangs for {PAUSED_FOR:g} s")
                 draw_all(prometheus, began, time.time(), options.into, span)

@@ -19,7 +19,7 @@ COLOURS = ["#1f77b4", "#e07b00", "#2a9d4a", "#9467bd", "#8c564b", "#17a2b8", "#7
 STYLES = ["-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2))]
 """So that a line that lies on another one does not hide it."""
 LIMIT, WELL, GREY = "#c62828", "#2a9d4a", "#555555"
-HEIGHT, WORDS_HEIGHT, ENTRY = 2.4, 1.3, 0.17
+HEIGHT, WORDS_HEIGHT, ENTRY = 2.5, 1.3, 0.17
 """Inches of a panel, of one that has only words, and of a line of a legend."""
 _LABEL = re.compile(r"{{(\w+)}}")
 
@@ -82,7 +82,7 @@ def _height(panel: Panel, lines: Sequence[Line]) -> float:
 
 
 def _panel(place: Axes, panel: Panel, lines: Sequence[Line], span: Span | None) -> None:
-    place.set_title(panel.title, fontsize=9.5, loc="left")
+    place.set_title(panel.title, fontsize=9.5, loc="left", pad=14)  # above what is written over a span
     if panel.kind != "timeseries":
         _words(place, panel, lines)
         return
@@ -104,6 +104,8 @@ def _panel(place: Axes, panel: Panel, lines: Sequence[Line], span: Span | None) 
     rows = [[value / by for value in row] for row in rows]
     if panel.stack:
         colours = [COLOURS[n % len(COLOURS)] for n in range(len(lines))]
+        # What one worker does not tell is a gap of its own, and none of the others'.
+        rows = [[0.0 if math.isnan(value) else value for value in row] for row in rows]
         place.stackplot(moments, rows, labels=[line.name for line in lines], colors=colours, alpha=0.75)
     else:
         for n, (line, values) in enumerate(zip(lines, rows, strict=True)):

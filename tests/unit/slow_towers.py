@@ -2,7 +2,6 @@
 
 import shutil
 import time
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,8 @@ from tokenizers import Tokenizer as Words
 
 from ranker import bundle as layout
 from ranker.towers import OUTPUT, Tower
-from tests.unit.tiny_towers import MAX_LENGTH, bundle_folder, folder, reseal
+from tests.once import folder, once
+from tests.unit.tiny_towers import MAX_LENGTH, bundle_folder, reseal
 
 SLOW, ENDLESS = "mirror", "orchard"
 """Each SLOW costs half a second, on the machine that the bundle was made on; ENDLESS takes hours."""
@@ -20,7 +20,7 @@ SECONDS, TRIAL = 0.5, 2_000
 HOURS = 10**9
 
 
-@cache
+@once
 def slow_bundle_folder() -> Path:
     """The tiny bundle, but for those words. Not to be changed."""
     path = Path(shutil.copytree(bundle_folder(), folder() / "slow"))

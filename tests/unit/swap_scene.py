@@ -21,7 +21,7 @@ from streams.agents import Agents
 from streams.lateitems import LateItems
 from streams.settings import Settings
 from streams.swap import Opened, Swaps
-from streams.transport import Run
+from streams.transport import Part, Run
 from streams.views import Controls
 from streams.wire import decode_ranking, encode
 from tests.smallbundle import SmallBundle
@@ -77,7 +77,7 @@ class Scene:
 
     async def ranking(self, user: str, items: list[str] = ITEMS) -> Ranking:
         value = encode(a_list(user, items))
-        handled = await self.agents.rank_feed(Run(TP("t", 0), [record(user.encode(), value)], 0, 0))
+        handled = await self.agents.rank_feed(Run([Part(TP("t", 0), [record(user.encode(), value)], 0)], 0))
         (output,) = handled.outputs
         assert output.value is not None
         ranking: Ranking = decode_ranking(output.value)

@@ -21,7 +21,7 @@ from streams import agents
 from streams.agents import Agents
 from streams.outbox import Output
 from streams.settings import Settings
-from streams.transport import Run
+from streams.transport import Part, Run
 from streams.views import Controls
 from streams.wire import encode
 from tests.smallbundle import SmallBundle
@@ -59,7 +59,7 @@ class Bench:
             await self._controls.apply([record(encode(self.control), b"u0")])
             with ThreadPoolExecutor(1) as towers:
                 handlers = Agents(SETTINGS, self.model, self._embedder, self._controls, towers, self._metrics)
-                handled = await handlers.rank_feed(Run(TP("t", 0), [record(value) for value in values], 0, 0))
+                handled = await handlers.rank_feed(Run([Part(TP("t", 0), [record(value) for value in values], 0)], 0))
             handled.confirmed(0.001)
             return handled.outputs
 
@@ -69,7 +69,7 @@ class Bench:
         async def handle() -> None:
             with ThreadPoolExecutor(1) as towers:
                 handlers = Agents(SETTINGS, self.model, self._embedder, self._controls, towers, self._metrics)
-                await getattr(handlers, agent)(Run(TP("t", 0), [record(value) for value in values], 0, 0))
+                await getattr(handlers, agent)(Run([Part(TP("t", 0), [record(value) for value in values], 0)], 0))
 
         asyncio.run(handle())
 

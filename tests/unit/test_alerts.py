@@ -51,11 +51,12 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def as_test(case: Case) -> dict[str, object]:
-    """The names of all alerts that fire at the end, and their windows, must be those of the case; each has a job."""
+    """The names of all alerts that fire at the end, with windows and causes, must be those of the case; each has a job."""
     expected = [(one, "") if isinstance(one, str) else one for one in case.fires]
-    labels = [f'alertname="{name}"' + (f',window="{window}"' if window else "") for name, window in expected]
+    labels = [f'alertname="{name}"' + (f',which="{which}"' if which else "") for name, which in expected]
+    firing = 'ALERTS{alertstate="firing",job=~"ctrlrec.*"}'
     query = {
-        "expr": 'count by (alertname, window) (ALERTS{alertstate="firing",job=~"ctrlrec.*"})',
+        "expr": f'count by (alertname, which) (label_join({firing}, "which", "", "window", "cause"))',
         "eval_time": f"{case.minutes}m",
         "exp_samples": [{"labels": f"{{{one}}}", "value": 1} for one in labels],
     }
@@ -69,9 +70,10 @@ def test_what_fires(name: str, verdicts: dict[str, str]) -> None:
     assert verdicts[name].strip().endswith("SUCCESS"), verdicts[name]
 
 
-@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: f"{alert.name}-{alert.labels.get('window', '')}")
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: "-".join([alert.name, *alert.labels.values()]))
 def test_every_alert_has_a_case_that_fires_and_one_that_does_not(alert: Alert) -> None:
-    key = (alert.name, alert.labels["window"]) if "window" in alert.labels else alert.name
+    which = alert.labels.get("window") or alert.labels.get("cause")
+    key = (alert.name, which) if which else alert.name
     fires = [case for case in CASES if key in case.fires]
     assert fires
     series = {name.partition("{")[0] for case in fires for name in case.series if not name.startswith("up")}

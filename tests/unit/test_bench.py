@@ -6,14 +6,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from ranker.events import CandidateList
+from streams.wire import decode_candidates
 from tests.bench import __main__ as bench
 from tests.bench.__main__ import GROUPS, report, run
 from tests.bench.cores import Cores
 from tests.bench.figures import Bench, Bound, Figure
 from tests.bench.replayscale import unlike_files
-from tests.bench.streaming import Latency, latency
+from tests.bench.streaming import Latency, _now, _outline, latency
 
-BENCH = Bench(Path("bundle"), Path("folder"), Cores(None, None))
+BENCH = Bench(Path("bundle"), Path("folder"), Cores())
 
 
 def fake(_bench: Bench) -> Iterator[Figure]:
@@ -84,9 +86,9 @@ def test_a_missed_bound_shows_in_the_exit_status(
 
 
 def test_latency_is_told_from_what_was_counted_or_not_at_all() -> None:
-    assert latency([0.3, 0.1, 0.2]) == Latency(0.2, 0.3)
+    assert latency([0.3, 0.1, 0.2], 0.5) == Latency(0.2, 0.3, 0.5)
     with pytest.raises(RuntimeError, match="no list was made after"):
-        latency([])
+        latency([], 0.5)
 
 
 def test_replays_are_alike_only_with_all_files_and_all_bytes(tmp_path: Path) -> None:
@@ -100,3 +102,18 @@ def test_replays_are_alike_only_with_all_files_and_all_bytes(tmp_path: Path) -> 
     (tmp_path / "one" / "lost").write_text("")
     (tmp_path / "other" / "new").write_text("")
     assert unlike_files(tmp_path / "one", tmp_path / "other") == ["lost", "new", "rankings/part"]
+
+
+def test_work_has_a_core_to_itself_and_a_second_worker_where_there_are_four() -> None:
+    assert Cores.of([3]) == Cores(3)
+    assert Cores.of([0, 1]) == Cores(1, 0, frozenset({0}))
+    assert Cores.of(range(3)) == Cores(2, 1, frozenset({0}))
+    assert Cores.of(range(4)) == Cores(3, 2, frozenset({0, 1}))
+    assert [Cores.of(range(cores)).enough for cores in (1, 2, 3, 4)] == [False, False, False, True]
+
+
+def test_a_list_is_stamped_as_if_it_were_encoded_anew() -> None:
+    event = CandidateList(event_id="e", user_id="u", item_ids=["@"], base_scores=[-1.0], created_at=1.0, request="@")
+    stamped = decode_candidates(_now(_outline(event), 7))
+    assert msgspec.structs.replace(stamped, created_at=1.0) == msgspec.structs.replace(event, event_id="l7")
+    assert stamped.created_at > 1.7e9

@@ -63,7 +63,7 @@ def test_what_was_cut_is_said() -> None:
     assert cut(headers=(("", None),) * 30_000) == b"headers"  # of nothing but lengths
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.one_of(st.none(), st.integers(0, 1_500_000)),
     st.one_of(st.none(), st.integers(0, 1_500_000)),

@@ -46,8 +46,8 @@ CALLS: dict[str, Callable[[Metrics], None]] = {
         fused_base=0.1, fused_request=0.1, base_request=0.1, overlap=0.1
     ),
     "rebalanced": lambda metrics: metrics.rebalanced(1.0),
-    "consumer_lag": lambda metrics: metrics.consumer_lag({("t", 0): 1}),
-    "holds": lambda metrics: metrics.holds(controls=1, items=1),
+    "consumer_lag": lambda metrics: metrics.consumer_lag({("t", 0): 1}, 5.0),
+    "holds": lambda metrics: metrics.holds(controls=1, items=1, partitions=1),
     "bundle_swap": lambda metrics: metrics.bundle_swap("taken"),
     "beat": lambda metrics: metrics.beat(1.0, 0.1),
     "familiarity": lambda metrics: metrics.quality.familiarity(0.5, [0.1, 0.5, 0.9], ood=False),

@@ -17,6 +17,7 @@ from ranker.experiments.reachability import Reachability
 from ranker.experiments.sensitivity import Sensitivity
 from ranker.experiments.subject import Subject
 from ranker.vectors import ItemVectors, quantize
+from tests.once import folder
 from tests.unit import tiny_towers
 
 GENRES = ("Drama", "Comedy", "Horror", "War", "Western")
@@ -26,7 +27,7 @@ HELD_OUT = ["u3", "u5", "u8", "u11"]
 @cache
 def data() -> Path:
     """120 items, 14 users; each user likes one genre above the others, and rates it higher."""
-    path, random = tiny_towers.folder() / "experiments-data", Random(4)
+    path, random = folder() / "experiments-data", Random(4)
     path.mkdir()
     kinds = [random.sample(GENRES, 1 + number % 2) for number in range(120)]
     items = [f"i{n},Title {n},{1960 + n // 3},{'|'.join(kind)}" for n, kind in enumerate(kinds)]
@@ -45,7 +46,7 @@ def data() -> Path:
 @cache
 def bundle() -> Path:
     """Its record says that four users, a fifth of the items and the eras were kept from training."""
-    path = Path(copytree(tiny_towers.bundle_folder(), tiny_towers.folder() / "experiments-bundle"))
+    path = Path(copytree(tiny_towers.bundle_folder(), folder() / "experiments-bundle"))
     catalogue, tower = load_dataset(data()).catalogue, tiny_towers.tower("item")
     vectors = [quantize(tower.embed(text)) for text in catalogue.texts()]
     ItemVectors.save(path, [item.item_id for item in catalogue.items], vectors)

@@ -1,11 +1,17 @@
 """What a worker knows of the items that came after the bundle."""
 
 import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ranker.embed import RequestEmbedder
 from ranker.events import ItemUpsert
 from ranker.run import KEPT
-from streams.lateitems import LateItems
+from streams.lateitems import SOURCE, LateItems, Source
+from streams.views import REPAIR_AFTER
 from streams.wire import encode
 from tests.smallbundle import SmallBundle
 from tests.unit.clock import Clock
@@ -34,3 +40,94 @@ def test_late_items_come_and_go(bundle: SmallBundle) -> None:
     assert len(bundle.items) == 51
     apply(late, record(b"new", None), record(b"i0", None), record(b"unheard of", None))
     assert len(bundle.items) == 49
+
+
+def made(bundle: SmallBundle, source: Source, text: str | None = None, item: str = "new") -> Any:
+    """The vector that an item of `source` became."""
+    vector = text and RequestEmbedder(bundle).item_vector(ItemUpsert(item_id=item, text=text))
+    return record(item.encode(), encode(vector) if vector else None, source.headers(), source.partition)
+
+
+class Timed:
+    """Late items with a clock that stands still."""
+
+    def __init__(self, bundle: SmallBundle) -> None:
+        self.clock, self.bundle = Clock(1e9), bundle
+        self.late = LateItems(bundle.items, RequestEmbedder(bundle), bundle.version, at_once, self.clock)
+
+    def text(self, item: str = "new") -> str | None:
+        return self.late._texts.get(item)
+
+    def repairs(self, *kept: int) -> list[Any]:
+        self.clock.now += REPAIR_AFTER
+        return asyncio.run(self.late.repairs("v", kept))
+
+
+@pytest.fixture
+def timed(bundle: SmallBundle) -> Timed:
+    return Timed(bundle)
+
+
+def test_what_was_made_of_an_older_record_changes_nothing(bundle: SmallBundle, timed: Timed) -> None:
+    old, new, gone = Source(0, 4, 1000), Source(0, 7, 1000), Source(0, 9, 2000)
+    apply(timed.late, made(bundle, new, "second"), made(bundle, old, "first"), made(bundle, old))
+    assert (timed.text(), len(bundle.items)) == ("second", 51)
+    apply(timed.late, made(bundle, gone), made(bundle, new, "second"))
+    assert (timed.text(), len(bundle.items)) == (None, 50)
+
+
+def test_other_partitions_and_topics_made_again_are_no_older(bundle: SmallBundle, timed: Timed) -> None:
+    """Nor is what says nothing of itself, as records of former versions do not."""
+    apply(timed.late, made(bundle, Source(0, 7, 1000), "a"))
+    for source, text in ((Source(1, 2, 1000), "b"), (Source(1, 1, 1001), "c")):
+        apply(timed.late, made(bundle, source, text))
+        assert timed.text() == text
+    apply(timed.late, record(b"new", None))
+    assert timed.text() is None
+    apply(timed.late, made(bundle, Source(1, 0, 1), "d"))
+    assert (timed.text(), timed.repairs(0, 1)) == ("d", [])
+
+
+def test_the_newest_is_written_again_by_whoever_keeps_the_partition(bundle: SmallBundle, timed: Timed) -> None:
+    new, gone = made(bundle, Source(0, 7, 1000), "second"), made(bundle, Source(1, 8, 1000), item="i3")
+    for source, item in ((Source(0, 4, 1000), "new"), (Source(1, 4, 1000), "i3")):
+        apply(timed.late, new if item == "new" else gone, made(bundle, source, "first", item))
+    assert asyncio.run(timed.late.repairs("v", [0, 1])) == []
+    assert [output.key for output in timed.repairs(0)] == [b"new"]
+    again = {output.key: output for output in timed.repairs(0, 1)}
+    assert (again[b"new"].partition, again[b"new"].value, again[b"new"].headers) == (0, new.value, new.headers)
+    assert (again[b"i3"].partition, again[b"i3"].value, again[b"i3"].headers) == (1, None, gone.headers)
+    apply(timed.late, new, gone)
+    assert timed.repairs(0, 1) == []
+
+
+def test_a_deletion_that_is_forgotten_is_written_no_more(bundle: SmallBundle, timed: Timed) -> None:
+    apply(timed.late, made(bundle, Source(0, 7, 1000)), made(bundle, Source(0, 4, 1000), "first"))
+    timed.clock.now += KEPT
+    timed.late.forget()
+    assert timed.repairs(0) == []
+
+
+@given(st.permutations(range(5)), st.lists(st.integers(0, 4), max_size=4), st.integers(0, 4))
+def test_the_newest_is_the_last_in_the_end(order: list[int], stale: list[int], deletes: int) -> None:
+    """Whatever is written late, also while it is mended."""
+    bundle = SmallBundle()
+    timed, read = Timed(bundle), 0
+    each = [made(bundle, Source(0, n, 1000), None if n == deletes else f"text {n}") for n in range(5)]
+    topic = [each[n] for n in order]
+    for late in [*stale, None]:
+        for _ in range(3):
+            apply(timed.late, *topic[read:])
+            read = len(topic)
+            topic += [record(output.key, output.value, output.headers) for output in timed.repairs(0)]
+        if late is not None:
+            topic.append(each[late])
+    assert (topic[-1].value, topic[-1].headers) == (each[4].value, each[4].headers)
+    assert read == len(topic)
+
+
+def test_a_source_that_is_no_place_is_passed_over(
+    bundle: SmallBundle, timed: Timed, caplog: pytest.LogCaptureFixture
+) -> None:
+    apply(timed.late, record(b"new", None, ((SOURCE, b"first"),)), record(b"i3", None, ((SOURCE, b"\xff 1 2"),)))
+    assert (len(timed.late), len(caplog.records)) == (0, 2)

@@ -191,12 +191,12 @@ def test_the_rest(scrape: Scrape) -> None:
     metrics.cache_requests(hits=5, misses=2, stale=3)
     metrics.dead_letter("schema")
     metrics.rebalanced(4.0)
-    metrics.holds(controls=7, items=1682)
+    metrics.holds(controls=7, items=1682, partitions=2)
     metrics.beat(55.0, -0.001)
     metrics.build("1.2", "3.11")
     metrics.bundle("movies", "abc", 77.0)
-    metrics.consumer_lag({("candidates", 0): 5, ("candidates", 1): 6})
-    metrics.consumer_lag({("candidates", 1): 7})
+    metrics.consumer_lag({("candidates", 0): 5, ("candidates", 1): 6}, 50.0)
+    metrics.consumer_lag({("candidates", 1): 7}, 55.0)
     assert scrape("control_requests_total", op="set", ood="0") == 1
     assert scrape("cache_requests_total", cache="requests", result="hit") == 5
     assert scrape("cache_requests_total", cache="requests", result="stale") == 3
@@ -204,6 +204,7 @@ def test_the_rest(scrape: Scrape) -> None:
     assert scrape("rebalance_duration_seconds_sum") == 4
     assert scrape("controls_active") == 7
     assert scrape("item_vectors") == 1682
+    assert scrape("assigned_partitions") == 2
     assert scrape("event_loop_lag_seconds_sum") == 0
     assert scrape("heartbeat_timestamp_seconds") == 55
     assert scrape("build_info", version="1.2", python="3.11") == 1
@@ -211,6 +212,10 @@ def test_the_rest(scrape: Scrape) -> None:
     assert scrape("item_vectors_built_timestamp_seconds") == 77
     assert scrape("consumer_lag_events", topic="candidates", partition="0") is None
     assert scrape("consumer_lag_events", topic="candidates", partition="1") == 7
+    assert scrape("consumer_lag_timestamp_seconds") == 55
+    metrics.consumer_lag(None, 66.0)
+    assert scrape("consumer_lag_events", topic="candidates", partition="1") is None
+    assert scrape("consumer_lag_timestamp_seconds") == 55
 
 
 def test_closed_label_sets_are_there_from_the_start(scrape: Scrape) -> None:

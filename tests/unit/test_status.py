@@ -10,6 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from typer.testing import CliRunner
 
+from monitoring.alerts.objectives import OBJECTIVES
 from monitoring.health import Health
 from monitoring.metrics import Metrics
 from monitoring.quality import CANARIES
@@ -63,14 +64,40 @@ def test_all_is_well(worker: Worker) -> None:
     assert seen["within 250 ms"].value == "100 % of 50"
     assert seen["bundle"].value == "abc123"
     assert seen["golden requests"].value.startswith("100% of what was promised")
+    assert seen["lists by outcome"].value == "controlled 100.0%"
     assert {figure.verdict for figure in seen.values()} <= {"well", "unknown"}
+
+
+def test_it_says_whether_every_objective_is_kept(worker: Worker) -> None:
+    """What the overview's row of promises says."""
+
+    def change() -> None:
+        worker.rank(50)
+        worker.metrics.consumed("requests", [100.0 - 6] * 2 + [99.0] * 98, 100.0)
+        for number in range(300):
+            worker.metrics.quality.adherence(base=0.4, fused=0.6, gain=0.5 if number % 10 else 0.0, overlap=0.5)
+
+    seen = look(worker, change)
+    assert seen["requests within 5 s"] == Figure("requests within 5 s", "98 % of 100", "at least 99.5 %", "wrong")
+    assert seen["candidates within 5 s"].verdict == "well"
+    assert seen["requests followed"] == Figure("requests followed", "90 % of 300", "at least 95 %", "wrong")
+    recorded = " ".join(query for _, query, *_ in _QUERIES)
+    assert [o.name for o in OBJECTIVES if o.errors(o.pairs[0].long) not in recorded] == []
+
+
+@pytest.mark.parametrize(("ago", "verdict"), [(5.0, "well"), (40.0, "wrong")])
+def test_a_broker_that_does_not_answer_is_named(worker: Worker, ago: float, verdict: str) -> None:
+    worker.metrics.consumer_lag({("feed.candidates", 0): 0}, time.time() - ago)
+    worker.metrics.consumer_lag(None, time.time())
+    assert look(worker)["Kafka silent for"].verdict == verdict
 
 
 def test_nothing_counted_is_not_called_well(worker: Worker) -> None:
     seen = look(worker)
     names = [name for name, figure in seen.items() if figure.verdict == "unknown"]
-    assert names[:4] == ["rankings", "within 250 ms", "lists ranked", "dead letters"]
-    assert "golden requests" in names
+    assert names[:6] == ["rankings", "lists by outcome", "within 250 ms", "lists ranked", "requests within 5 s",
+                         "candidates within 5 s"]  # fmt: skip
+    assert {"dead letters", "golden requests"} <= set(names)
 
 
 def test_what_is_wrong_is_named(worker: Worker) -> None:
@@ -81,7 +108,7 @@ def test_what_is_wrong_is_named(worker: Worker) -> None:
             worker.metrics.dead_letter("schema")
         for number in range(100):
             worker.metrics.quality.control_request("set", ood=number < 40)
-        worker.metrics.consumer_lag({("feed.candidates", 0): 100_000})
+        worker.metrics.consumer_lag({("feed.candidates", 0): 100_000}, time.time())
         for _ in range(300):
             worker.metrics.quality.order_correlation(fused_base=1.0, fused_request=0.0, base_request=0.0, overlap=1.0)
         for _ in range(600):
@@ -92,7 +119,7 @@ def test_what_is_wrong_is_named(worker: Worker) -> None:
     wrong = {name for name, figure in look(worker, change).items() if figure.verdict == "wrong"}
     assert wrong == {
         "within 250 ms", "lists ranked", "dead letters", "lag", "event loop silent for", "adherence gain",
-        "conflicts lost to the platform", "requests unlike the bundle's", "golden requests",
+        "requests followed", "conflicts lost to the platform", "requests unlike the bundle's", "golden requests",
     }  # fmt: skip
 
 
@@ -144,7 +171,7 @@ def test_a_worker_that_has_only_just_started_is_not_wrong(worker: Worker) -> Non
 @pytest.mark.parametrize(("ago", "verdict"), [(10.0, "well"), (90.0, "wrong")])
 def test_what_waits_is_wrong_once_nothing_was_consumed_for_long(worker: Worker, ago: float, verdict: str) -> None:
     worker.metrics.consumed("requests", [1.0], time.time() - ago)
-    worker.metrics.consumer_lag({("feed.candidates", 0): 1})
+    worker.metrics.consumer_lag({("feed.candidates", 0): 1}, time.time())
     lag = look(worker)["lag"]
     assert (lag.value, lag.verdict) == ("1 events", verdict)
 

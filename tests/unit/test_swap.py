@@ -15,7 +15,7 @@ from ranker.rank import rank
 from ranker.store import Pointer, Store
 from streams.settings import Settings
 from streams.swap import open_bundle
-from streams.transport import Run
+from streams.transport import Part, Run
 from streams.wire import decode_ranking, encode
 from tests.smallbundle import HashTower, SmallBundle
 from tests.unit.records import NoVector, record, withdrawn
@@ -100,7 +100,7 @@ def test_a_run_that_began_keeps_its_bundle(scene: Scene) -> None:
             event_id="once", user_id="w", item_ids=ITEMS, base_scores=[0.0] * 20, created_at=5, request="now"
         )
         records = [record(b"w", encode(once)), record(b"u", encode(a_list("u", ITEMS)))]
-        ranked = asyncio.create_task(scene.agents.rank_feed(Run(TP("t", 0), records, 0, 0)))
+        ranked = asyncio.create_task(scene.agents.rank_feed(Run([Part(TP("t", 0), records, 0)], 0)))
         await began
         scene.pointer = Pointer(B, [A])
         outputs = (await ranked).outputs

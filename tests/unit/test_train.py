@@ -52,8 +52,9 @@ def train(out: Path, *more: str) -> TrainingRecord:
 def test_every_loss_leaves_towers_and_a_curve(tmp_path: Path, loss: str) -> None:
     record = train(tmp_path, "--loss", loss)
     assert record.loss == loss
-    assert record.steps == {"item": 6, "head": 6}
-    assert {phase: len(points) for phase, points in record.curve.items()} == {"item tower": 6, "request head": 6}
+    assert record.steps == {"item": 4, "head": 2, "request": 12}
+    points = {phase: len(points) for phase, points in record.curve.items()}
+    assert points == {"item tower": 4, "request head": 2, "request tower": 12}
     assert (tmp_path / "learning-curve.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads((tmp_path / "training.json").read_bytes())["loss"] == loss
 
@@ -96,15 +97,16 @@ def test_without_matplotlib_the_figures_are_there_and_a_line_says_so(
     assert "no learning-curve.png: matplotlib is not installed" in done.output
 
 
-def test_the_best_head_on_dev_phrasings_is_kept(whole: Path) -> None:
+def test_the_best_tower_on_dev_phrasings_is_kept(whole: Path) -> None:
     record = read_record(whole)
-    looks = {point.step: point.dev_auc for point in record.curve["request head"] if point.dev_auc is not None}
-    assert list(looks) == [2, 4, 6]
+    assert [point.step for point in record.curve["request head"] if point.dev_auc is not None] == [2]
+    looks = {point.step: point.dev_auc for point in record.curve["request tower"] if point.dev_auc is not None}
+    assert list(looks) == [2, 4, 6, 8, 10, 12]
     assert record.kept_step is not None
     assert looks[record.kept_step] == max(looks.values())
 
 
-@pytest.mark.parametrize("phase", ["item tower", "reading", "request head"])
+@pytest.mark.parametrize("phase", ["item tower", "reading", "request head", "request tower"])
 def test_a_training_that_was_stopped_goes_on_to_the_same_towers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: Path, phase: str
 ) -> None:

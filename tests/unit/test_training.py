@@ -31,7 +31,7 @@ def batches(seed: int = 5) -> Batches:
     return Batches(Grammar(dataset.catalogue), RuleJudge(dataset.catalogue), tastes, seed)
 
 
-@settings(deadline=None, max_examples=30)  # a judge and a grammar are made for each example
+@settings(max_examples=30)  # a judge and a grammar are made for each example
 @given(st.integers(1, 20), st.integers(0, 99))
 def test_requests_come_with_the_judgment_of_the_whole_catalogue(requests: int, seed: int) -> None:
     judged = batches(seed).judged(requests)

@@ -46,6 +46,7 @@ def consumer(read_offset: int | None, run_length: int) -> Any:
     made = RunConsumer.__new__(RunConsumer)
     made._progress, made._run_length, made._read_offset = {}, run_length, {PLACE: read_offset}
     made._unacked_messages, made._waiting_for_ack, made._committed_offset = set(), None, {PLACE: read_offset}
+    made._passed = {}
     made.app = SimpleNamespace(consumer_generation_id=1)
     return made
 
@@ -62,34 +63,62 @@ def records(offsets: list[int]) -> Any:
 def test_runs_cover_every_offset_once(offsets: list[int], read: int | None, length: int, rng: Any) -> None:
     """Offsets without a record are covered too; records below the read offset are not delivered again."""
     made = consumer(read, length)
-    runs = [run for _, run in made._cut(PLACE, records(offsets))]
+    runs = list(made._take_turns({PLACE: records(offsets)}, None))
     delivered = [record.offset for run in runs for record in run.value]
     assert delivered == [offset for offset in offsets if read is None or offset >= read]
     assert all(len(run.value) <= length for run in runs)
     start = offsets[0] if read is None else read
-    assert [run.start for run in runs] == [start, *(run.end for run in runs)][: len(runs)]
+    parts = [part for run in runs for part in run.parts]
+    assert [part.start for part in parts] == [start, *(part.end for part in parts)][: len(parts)]
     rng.shuffle(runs)
     for n, run in enumerate(runs):
         assert made.ack(run)
         assert not made.ack(run)
-        waiting = [other.start for other in runs[n + 1 :]]
+        waiting = [part.start for other in runs[n + 1 :] for part in other.parts]
         assert (made._new_offset(PLACE) or start) <= min(waiting, default=offsets[-1] + 1)
     if runs:
         assert made._new_offset(PLACE) == offsets[-1] + 1
+
+
+def places(runs: Any) -> list[list[tuple[str, int, int, int]]]:
+    return [[(*part.tp, part.start, part.end) for part in run.parts] for run in runs]
 
 
 def test_partitions_take_turns() -> None:
     made = consumer(0, 2)
     other = TP("t", 1)
     made._read_offset[other] = 0
-    turns = list(made._take_turns({PLACE: records([0, 1, 2, 3, 4]), other: records([0])}, {PLACE, other}))
-    assert [(tp.partition, run.start) for tp, run in turns] == [(0, 0), (1, 0), (0, 2), (0, 4)]
-    assert [tp for tp, _ in made._take_turns({PLACE: records([0]), other: records([0])}, {other})] == [other]
+    fetched = {PLACE: records([0, 1, 2, 3, 4]), other: records([0])}
+    assert places(made._take_turns(fetched, {PLACE, other})) == [
+        [("t", 0, 0, 2)],
+        [("t", 1, 0, 1)],
+        [("t", 0, 2, 4)],
+        [("t", 0, 4, 5)],
+    ]
+    assert places(made._take_turns(fetched, {other})) == [[("t", 1, 0, 1)]]
+
+
+def test_what_is_fetched_of_a_topic_is_one_run_if_it_is_little() -> None:
+    made = consumer(0, 6)
+    second, elsewhere = TP("t", 1), TP("other", 0)
+    made._read_offset |= {second: 3, elsewhere: 0}
+    fetched = {PLACE: records([0, 1, 2, 3]), elsewhere: records([7]), second: records([3, 4, 5])}
+    runs = list(made._take_turns(fetched, None))
+    assert places(runs) == [[("t", 0, 0, 4)], [("t", 1, 3, 6)], [("other", 0, 0, 8)]]
+    made = consumer(0, 7)
+    made._read_offset |= {second: 3, elsewhere: 0}
+    whole, other = made._take_turns(fetched, None)
+    assert places([whole, other]) == [[("t", 0, 0, 4), ("t", 1, 3, 6)], [("other", 0, 0, 8)]]
+    assert ([record.offset for record in whole.value], whole.partitions) == ([0, 1, 2, 3, 3, 4, 5], {0, 1})
+    made._progress.pop(PLACE)  # taken away meanwhile
+    made._committed_offset |= {second: 3, elsewhere: 0}
+    assert made.ack(whole)
+    assert [made._new_offset(place) for place in (PLACE, second, elsewhere)] == [None, 6, None]
 
 
 def test_what_was_taken_away_does_not_count() -> None:
     made = consumer(0, 2)
-    ((_, run),) = made._cut(PLACE, records([0, 1]))
+    (run,) = made._take_turns({PLACE: records([0, 1])}, None)
     made._progress.clear()
     assert made.ack(run)
     assert made._new_offset(PLACE) is None
@@ -97,12 +126,23 @@ def test_what_was_taken_away_does_not_count() -> None:
 
 def test_lag_is_told_before_anything_was_committed() -> None:
     made = consumer(None, 2)
-    ((_, run),) = made._cut(PLACE, records([5, 6]))
+    (run,) = made._take_turns({PLACE: records([5, 6])}, None)
     assert made.committed() == {tuple(PLACE): 5}
     made.ack(run)
     assert made.committed() == {tuple(PLACE): 7}
     made._committed_offset[PLACE] = 6
     assert made.committed() == {tuple(PLACE): 6}
+
+
+def test_a_marker_behind_the_last_record_does_not_wait() -> None:
+    """A transaction ends with one: the committed offset stays before it until the next record."""
+    made = consumer(0, 2)
+    ((_, run),) = made._cut(PLACE, records([0, 1]))
+    made._read_offset[PLACE], made._passed = run.end, {PLACE: 3}
+    assert made.committed() == {tuple(PLACE): 0}, "what is in hand still waits"
+    made.ack(run)
+    made._committed_offset[PLACE] = 2
+    assert made.committed() == {tuple(PLACE): 3}
 
 
 class Rebalanced(RunConsumer):
@@ -114,7 +154,7 @@ class Rebalanced(RunConsumer):
     def __init__(self, committed: int | None, during: int) -> None:
         self._broker, self._committed, self._during = list(range(20)), committed, during
         self._position, self._fetches, self.delivered = committed or 0, 0, list[int]()
-        self._progress, self._run_length, self._seeks = {}, 3, 0
+        self._progress, self._passed, self._run_length, self._seeks = {}, {}, 3, 0
         self._read_offset = {PLACE: committed}
         self._committed_offset: dict[TP, int | None] = {}
         self.app = SimpleNamespace(consumer_generation_id=1)
@@ -123,6 +163,9 @@ class Rebalanced(RunConsumer):
 
     def assignment(self) -> set[TP]:
         return {PLACE}
+
+    def positions(self) -> dict[TP, int]:
+        return {PLACE: self._position}
 
     async def seek_to_committed(self) -> dict[TP, int | None]:
         """As aiokafka does it."""

@@ -1,14 +1,14 @@
 """A small random encoder to train from, of as many layers as training needs, and its tokenizer."""
 
-from functools import cache
 from pathlib import Path
 
-from tests.unit.tiny_towers import folder, towers
+from tests.once import folder, once
+from tests.unit.tiny_towers import towers
 
 LAYERS = 4
 
 
-@cache
+@once
 def backbone() -> Path:
     """Not to be changed."""
     import torch

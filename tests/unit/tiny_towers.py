@@ -1,9 +1,7 @@
 """Two small random encoders in the layout that training leaves, a small catalogue, and the bundle made of them."""
 
-import atexit
 import json
 import shutil
-import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from ranker import bundle as layout
 from ranker.bundle import Bundle
 from ranker.towers import Tower
 from ranker.vectors import ItemVectors, quantize
+from tests.once import folder, once
 
 DIMENSION, MAX_LENGTH = 128, 24
 TITLES = ["river", "stone", "winter", "harbour", "engine", "garden", "mirror", "lantern", "valley", "orchard"]
@@ -21,15 +20,7 @@ GENRES = ["Drama", "Comedy", "Drama|War", "Horror", "Comedy|Romance"]
 TEXTS = ["more drama", "no horror please", "comedy from the 1990s", "", "ghosts", "river river river of war songs"]
 
 
-@cache
-def folder() -> Path:
-    """A folder that goes when the tests end."""
-    path = Path(tempfile.mkdtemp(prefix="ctrlrec-tests-"))
-    atexit.register(shutil.rmtree, path)
-    return path
-
-
-@cache
+@once
 def data() -> Path:
     """A platform's own tables: fifty items, three users."""
     path = folder() / "data"
@@ -45,7 +36,7 @@ def data() -> Path:
     return path
 
 
-@cache
+@once
 def towers() -> Path:
     """What `ctrlrec train` leaves, untrained."""
     import torch
@@ -103,7 +94,7 @@ def towers() -> Path:
     return path
 
 
-@cache
+@once
 def bundle_folder() -> Path:
     """A finished bundle; not to be changed."""
     from exporters.export import export
@@ -113,7 +104,7 @@ def bundle_folder() -> Path:
     return path
 
 
-@cache
+@once
 def other_bundle_folder() -> Path:
     """One of the same items that differs in every vector: its towers have changed places. Not to be changed."""
     from ranker.data import load_dataset
