@@ -137,8 +137,8 @@ def test_lag_is_told_before_anything_was_committed() -> None:
 def test_a_marker_behind_the_last_record_does_not_wait() -> None:
     """A transaction ends with one: the committed offset stays before it until the next record."""
     made = consumer(0, 2)
-    ((_, run),) = made._cut(PLACE, records([0, 1]))
-    made._read_offset[PLACE], made._passed = run.end, {PLACE: 3}
+    (run,) = made._take_turns({PLACE: records([0, 1])}, None)
+    made._read_offset[PLACE], made._passed = run.parts[0].end, {PLACE: 3}
     assert made.committed() == {tuple(PLACE): 0}, "what is in hand still waits"
     made.ack(run)
     made._committed_offset[PLACE] = 2
