@@ -123,6 +123,10 @@ def replay(
         fleet=through_kafka,
     )
     _check(job, single, publish, out)
+    if publish:
+        from streams.replay.publish import check_topic
+
+        check_topic(settings, publish)
     titles = _titles(data)
     with bars() as progress:
         outcome = replay(job, progress, restart=restart)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Any
 
-from kafka import KafkaProducer
+from kafka import KafkaConsumer, KafkaProducer
 from kafka.errors import KafkaError
 
 from ranker.errors import BrokerError, DataError
@@ -31,7 +31,7 @@ def publish(
     """Send the only variant's rankings to `topic` (its whole name), keyed by user, `speed` times as fast as their lists
     came; what was sent before is not sent again. Returns how many were sent. Raises BrokerError, DataError.
     """
-    check_reachable(settings)
+    check_topic(settings, topic)
     (variant,) = outcome.plan.variants
     note = outcome.layout.segments / NOTE
     before = _noted(note, topic)
@@ -41,10 +41,6 @@ def publish(
             max_request_size=1_100_000, allow_auto_create_topics=False,
         )  # fmt: skip
         try:
-            if not producer.partitions_for(topic):
-                raise BrokerError(
-                    f"there is no topic {topic}; make it, with as many partitions as the lists' topic has"
-                )
             pace, sent, futures, noted = _Pace(speed), 0, list[Any](), time.monotonic()
             for segment in outcome.segments:
                 for ranking in read_part(outcome.layout.part(variant, segment)):
@@ -64,6 +60,20 @@ def publish(
         finally:
             producer.close(timeout=5)
     return sent - min(before, sent)
+
+
+def check_topic(settings: Settings, topic: str) -> None:
+    """Raises BrokerError unless `topic` (its whole name) is there: before a long replay, not after it."""
+    check_reachable(settings)
+    with broker_errors(settings):
+        consumer = KafkaConsumer(**kafka_python_connection(settings), group_id=None, allow_auto_create_topics=False)
+        try:
+            if not consumer.partitions_for_topic(topic):
+                raise BrokerError(
+                    f"there is no topic {topic}; make it, with as many partitions as the lists' topic has"
+                )
+        finally:
+            consumer.close()
 
 
 class _Pace:

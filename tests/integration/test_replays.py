@@ -186,13 +186,16 @@ def test_a_fleet_ranks_in_place_of_this_machine(recorded: Recorded, tmp_path: Pa
 
 
 def test_rankings_go_to_a_topic_once(recorded: Recorded, tmp_path: Path) -> None:
-    from streams.replay.publish import CHUNK, publish
+    from ranker.errors import BrokerError
+    from streams.replay.publish import CHUNK, check_topic, publish
     from streams.scan import scan
 
     settings = msgspec.structs.replace(recorded.live.settings, topic_prefix=recorded.live.settings.topic_prefix)
     outcome = replayed(recorded, str(recorded.archive), tmp_path / "out")
     count, topic = len(rankings(outcome)), settings.topic("redriven")
     assert count > CHUNK
+    with pytest.raises(BrokerError, match="there is no topic none such"):
+        check_topic(settings, "none such")
     told: list[int] = []
     assert publish(outcome, settings, topic, moved=told.append) == count
     assert told == [CHUNK, count]
