@@ -74,6 +74,11 @@ class Run(ConsumerMessage):
     def partitions(self) -> set[int]:
         return {part.tp.partition for part in self.parts}
 
+    def keep(self, partitions: set[int]) -> None:
+        """Leave out the parts of all others."""
+        self.parts = [part for part in self.parts if part.tp.partition in partitions]
+        self.value = list(chain.from_iterable(part.records for part in self.parts))
+
 
 class Progress:
     """How far a partition is done. Runs may finish in any order; `done` only passes offsets that are all finished."""
