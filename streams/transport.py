@@ -128,6 +128,17 @@ class RunConsumer(driver.Consumer):
             if offset is not None:
                 self._progress[tp] = Progress(offset)
 
+    def on_buffer_full(self, tp: TP) -> None:
+        """A topic's partitions share its queue: one that alone was paused would starve behind the others."""
+        for each in self.assignment():
+            if each.topic == tp.topic:
+                super().on_buffer_full(each)
+
+    def on_buffer_drop(self, tp: TP) -> None:
+        for each in self.assignment():
+            if each.topic == tp.topic:
+                super().on_buffer_drop(each)
+
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         await super().on_partitions_revoked(revoked)
         for tp in revoked:

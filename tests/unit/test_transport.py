@@ -116,6 +116,17 @@ def test_what_is_fetched_of_a_topic_is_one_run_if_it_is_little() -> None:
     assert [made._new_offset(place) for place in (PLACE, second, elsewhere)] == [None, 6, None]
 
 
+def test_partitions_of_a_topic_are_paused_together() -> None:
+    made, second, elsewhere = consumer(0, 2), TP("t", 1), TP("other", 0)
+    every = {PLACE, second, elsewhere}
+    made.app.in_recovery = False
+    made._active_partitions, made._buffered_partitions, made.assignment = set(every), set(), lambda: every
+    made.on_buffer_full(second)
+    assert made._active_partitions == {elsewhere}
+    made.on_buffer_drop(PLACE)
+    assert made._active_partitions == every
+
+
 def test_what_was_taken_away_does_not_count() -> None:
     made = consumer(0, 2)
     (run,) = made._take_turns({PLACE: records([0, 1])}, None)
