@@ -74,6 +74,11 @@ class Run(ConsumerMessage):
     def partitions(self) -> set[int]:
         return {part.tp.partition for part in self.parts}
 
+    def keep(self, partitions: set[int]) -> None:
+        """Leave out the parts of all others."""
+        self.parts = [part for part in self.parts if part.tp.partition in partitions]
+        self.value = list(chain.from_iterable(part.records for part in self.parts))
+
 
 class Progress:
     """How far a partition is done. Runs may finish in any order; `done` only passes offsets that are all finished."""
@@ -134,6 +139,17 @@ class RunConsumer(driver.Consumer):
         for tp, offset in self._read_offset.items():
             if offset is not None:
                 self._progress[tp] = Progress(offset)
+
+    def on_buffer_full(self, tp: TP) -> None:
+        """A topic's partitions share its queue: one that alone was paused would starve behind the others."""
+        for each in self.assignment():
+            if each.topic == tp.topic:
+                super().on_buffer_full(each)
+
+    def on_buffer_drop(self, tp: TP) -> None:
+        for each in self.assignment():
+            if each.topic == tp.topic:
+                super().on_buffer_drop(each)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         await super().on_partitions_revoked(revoked)

@@ -204,13 +204,14 @@ class Worker:
         return monotonic() - self._stopping_since if self._stopping_since else 0.0
 
     async def _rank_feed(self, run: Run) -> Handled | None:
-        """Wait for the controls; None if a partition went to another worker meanwhile: all that is not done comes again."""
-        while waiting := [p for p in run.partitions if not self._control_topic.caught_up(p)]:
-            if not self._mine("candidates").issuperset(waiting):
-                return None
+        """Wait for the controls; None if all partitions went to other workers meanwhile, which will rank the run."""
+        while waiting := {p for p in run.partitions if not self._control_topic.caught_up(p)}:
+            if lost := waiting - self._mine("candidates"):
+                run.keep(run.partitions - lost)
+                continue
             self._app.waits(RANK_FEED)  # as long as it takes to read them, of a large fleet's users minutes perhaps
             await asyncio.sleep(0.01)
-        return await self._agents.rank_feed(run)
+        return await self._agents.rank_feed(run) if run.parts else None
 
     def _mine(self, topic: str) -> set[int]:
         """Partitions that the group has assigned to this worker."""

@@ -11,9 +11,10 @@ from streams.wire import decode_candidates
 from tests.bench import __main__ as bench
 from tests.bench.__main__ import GROUPS, report, run
 from tests.bench.cores import Cores
+from tests.bench.echo import _answer
 from tests.bench.figures import Bench, Bound, Figure
 from tests.bench.replayscale import unlike_files
-from tests.bench.streaming import Latency, _now, _outline, latency
+from tests.bench.streaming import Latency, Made, _now, _outline, latency
 
 BENCH = Bench(Path("bundle"), Path("folder"), Cores())
 
@@ -112,8 +113,10 @@ def test_work_has_a_core_to_itself_and_a_second_worker_where_there_are_four() ->
     assert [Cores.of(range(cores)).enough for cores in (1, 2, 3, 4)] == [False, False, False, True]
 
 
-def test_a_list_is_stamped_as_if_it_were_encoded_anew() -> None:
+def test_a_list_is_stamped_as_if_it_were_encoded_anew_and_the_echo_finds_its_time() -> None:
     event = CandidateList(event_id="e", user_id="u", item_ids=["@"], base_scores=[-1.0], created_at=1.0, request="@")
     stamped = decode_candidates(_now(_outline(event), 7))
     assert msgspec.structs.replace(stamped, created_at=1.0) == msgspec.structs.replace(event, event_id="l7")
     assert stamped.created_at > 1.7e9
+    answer = _answer(_now(_outline(event), 7))
+    assert msgspec.json.decode(answer, type=Made).created_at > 1.7e9

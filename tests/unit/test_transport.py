@@ -110,10 +110,22 @@ def test_what_is_fetched_of_a_topic_is_one_run_if_it_is_little() -> None:
     whole, other = made._take_turns(fetched, None)
     assert places([whole, other]) == [[("t", 0, 0, 4), ("t", 1, 3, 6)], [("other", 0, 0, 8)]]
     assert ([record.offset for record in whole.value], whole.partitions) == ([0, 1, 2, 3, 3, 4, 5], {0, 1})
-    made._progress.pop(PLACE)  # taken away meanwhile
+    whole.keep({1})  # the other was taken away meanwhile
+    assert ([record.offset for record in whole.value], whole.partitions) == ([3, 4, 5], {1})
     made._committed_offset |= {second: 3, elsewhere: 0}
     assert made.ack(whole)
     assert [made._new_offset(place) for place in (PLACE, second, elsewhere)] == [None, 6, None]
+
+
+def test_partitions_of_a_topic_are_paused_together() -> None:
+    made, second, elsewhere = consumer(0, 2), TP("t", 1), TP("other", 0)
+    every = {PLACE, second, elsewhere}
+    made.app.in_recovery = False
+    made._active_partitions, made._buffered_partitions, made.assignment = set(every), set(), lambda: every
+    made.on_buffer_full(second)
+    assert made._active_partitions == {elsewhere}
+    made.on_buffer_drop(PLACE)
+    assert made._active_partitions == every
 
 
 def test_what_was_taken_away_does_not_count() -> None:
