@@ -72,7 +72,7 @@ def train(
     ),
     minutes: Annotated[
         float, typer.Option(min=0.01, help="How long to train; reading and measuring come on top.")
-    ] = 2.5,
+    ] = 2.4,
     steps: Annotated[
         int | None, typer.Option(min=2, help="Exactly so many steps instead: the same towers every time.")
     ] = None,
@@ -107,8 +107,9 @@ def train(
     """Train both towers from the backbone, then measure them on phrasings and users held out.
 
     First the items: a few thousand requests are judged over the whole catalogue, the judgments are factorised, and the
-    item tower learns to put each item where that says. Then the requests: thousands of them are read once, a head over all
-    layers of the request tower learns what they want of the items, and then the whole request tower does.
+    item tower learns to put each item where that says. Then the requests: thousands of them are read once, and a head over
+    all layers of the request tower learns what they want of the items; in a training of over five minutes, then the whole
+    request tower does.
 
     A training of over five minutes that was killed goes on with the same command, from at most half a minute before.
 
@@ -124,6 +125,7 @@ def train(
     from ranker.training.checkpoint import FOLDER, SETTINGS
     from ranker.training.curve import PICTURE, draw
     from ranker.training.run import run_training
+    from ranker.training.stopping import is_long
     from ranker.training.towers import quiet, set_threads
 
     quiet()
@@ -143,7 +145,7 @@ def train(
             )
         bars = {
             name: progress.add_task(name, total=1.0, start=False, loss="")
-            for name in ("item tower", "reading", "request head", "request tower")
+            for name in ("item tower", "reading", "request head", *(("request tower",) if is_long(budget) else ()))
         }
 
         def watch(phase: str, done: float, loss: float | None) -> None:

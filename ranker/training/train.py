@@ -1,10 +1,11 @@
 """Trains both towers: items first, towards targets in closed form; then the request tower against the items as they now
-lie, its head over the encoder as it is and then both."""
+lie, its head over the encoder as it is and then, in a long training, both."""
 
 import random
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,14 +23,24 @@ from ranker.training.checkpoint import Checkpoint
 from ranker.training.curve import Point
 from ranker.training.descent import Descent, Watch, descend
 from ranker.training.losses import Loss
-from ranker.training.stopping import PATIENCE, DevAuc
+from ranker.training.stopping import PATIENCE, DevAuc, is_long
 from ranker.training.targets import item_targets
 from ranker.training.teaching import read_requests, teach
 from ranker.training.towers import Tower
-from ranker.training.tuning import tune
+from ranker.training.tuning import add_neutral, tune
 
-ITEM_SHARE, READING_SHARE, HEAD_SHARE, TUNING_SHARE = 0.2, 0.1, 0.08, 0.62
-"""Of the budget. Items are read off their facts, which is learned sooner than the many ways of saying no."""
+
+class Shares(NamedTuple):
+    """Of the budget. Items are read off their facts, which is learned sooner than the many ways of saying no."""
+
+    item: float
+    reading: float
+    head: float
+    tuning: float
+
+
+SHORT, LONG = Shares(0.3, 0.42, 0.28, 0.0), Shares(0.12, 0.1, 0.06, 0.72)
+"""A step of tuning costs ten of the head's: in a few minutes there are too few of them to catch up with it."""
 TARGET_REQUESTS = 3000
 MOST_ITEMS = 2048
 ITEM_BATCH = 32
@@ -82,6 +93,7 @@ def train(
     grammar, judge = Grammar(catalogue), RuleJudge(catalogue)
     batches = Batches(grammar, judge, tastes, seed, without=without)
     rows = np.arange(len(catalogue)) if rows is None else rows
+    shares = LONG if is_long(budget) else SHORT
     started = time.monotonic()
     texts = catalogue.texts()
     if (kept := checkpoint.load("targets")) is None:
@@ -97,47 +109,40 @@ def train(
     prepared = time.monotonic() - started
     # The clock runs from the first step, whatever embedding the catalogue took: a phase ends when its own time is up.
     placed = _train_items(
-        item, [texts[row] for row in rows], kept["targets"], budget.part(ITEM_SHARE), seed, watch, checkpoint
+        item, [texts[row] for row in rows], kept["targets"], budget.part(shares.item), seed, watch, checkpoint
     )
     started = time.monotonic()
     vectors = item.embed(texts)
     embedded = time.monotonic() - started
     chosen = np.random.default_rng(seed).permutation(rows)[:MOST_ITEMS]
-    lessons = read_requests(request, batches, chosen, budget.part(READING_SHARE), watch, checkpoint)
+    lessons = read_requests(request, batches, chosen, budget.part(shares.reading), watch, checkpoint)
     measure = DevAuc(request, dev, chosen, torch.from_numpy(vectors[chosen])) if dev else None
-    head_budget = budget.part(HEAD_SHARE)
+    head_budget = budget.part(shares.head)
     taught = teach(lessons, vectors, chosen, head_budget, seed, loss, watch, checkpoint, measure, patience)
     requests_read, reading_seconds = len(lessons.readings), lessons.seconds
     del lessons  # some gigabytes, after a long training
     request.head = taught.head
-    tuned = tune(
-        request,
-        taught.misunderstood,
-        batches,
-        vectors,
-        chosen,
-        budget.part(TUNING_SHARE),
-        seed,
-        watch,
-        checkpoint,
-        measure,
-        patience,
-    )
+    steps = {"item": placed.steps, "head": taught.descent.steps}
+    curve = {"item tower": placed.curve, "request head": taught.descent.curve}
+    seconds, kept_step = reading_seconds + taught.descent.seconds, None
+    if shares.tuning:
+        tuning = budget.part(shares.tuning)
+        tuned = tune(
+            request, taught.misunderstood, batches, vectors, chosen, tuning, seed, watch, checkpoint, measure, patience
+        )
+        steps["request"], curve["request tower"] = tuned.descent.steps, tuned.descent.curve
+        seconds, kept_step = seconds + tuned.descent.seconds, tuned.kept_step
+    add_neutral(request, batches, vectors)
     return Trained(
         request,
         item,
         vectors,
         kept["zero-shot"].numpy(),
-        {"item": placed.steps, "head": taught.descent.steps, "request": tuned.descent.steps},
-        {
-            "targets": prepared,
-            "item": placed.seconds,
-            "embedding": embedded,
-            "request": reading_seconds + taught.descent.seconds + tuned.descent.seconds,
-        },
+        steps,
+        {"targets": prepared, "item": placed.seconds, "embedding": embedded, "request": seconds},
         requests_read,
-        {"item tower": placed.curve, "request head": taught.descent.curve, "request tower": tuned.descent.curve},
-        tuned.kept_step,
+        curve,
+        kept_step,
     )
 
 

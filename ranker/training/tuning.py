@@ -51,7 +51,7 @@ def tune(
 ) -> Tuned:
     """Tunes the tower, which has a head, in place, to find the items `chosen` among all items' vectors (n, d).
 
-    The best by `dev` is kept, where there is one. Its last step is the fixed vector between yes and no (see `Head`).
+    The best by `dev` is kept, where there is one.
     """
     head = tower.head
     assert head is not None
@@ -81,11 +81,16 @@ def tune(
         decay=DECAY,
         stopping=stopping,
     )
+    return Tuned(descent, stopping.step if stopping else None)
+
+
+def add_neutral(tower: Tower, batches: Batches, item_vectors: NDArray[np.float32]) -> None:
+    """Give the head its fixed vector between yes and no, the last of training, by what the tower makes of some requests."""
+    assert tower.head is not None
     readings = Readings()
     for _, reading in tower.reader().read([drawn.text for drawn in batches.draw(NEUTRAL_BY)]):
         readings.append(reading)
-    head.eval().add_neutral(readings.of(range(len(readings))), torch.from_numpy(item_vectors))
-    return Tuned(descent, stopping.step if stopping else None)
+    tower.head.eval().add_neutral(readings.of(range(len(readings))), torch.from_numpy(item_vectors))
 
 
 def _draws(batches: Batches) -> Iterator[list[Drawn]]:
