@@ -4,7 +4,6 @@ Faust spends two tasks, a queue passage and an acknowledgement on each message. 
 topic, up to `run_length` of them, that were fetched together, consecutive ones of each partition.
 """
 
-import heapq
 from collections.abc import Iterator
 from itertools import chain, zip_longest
 from typing import Any, NamedTuple, Protocol
@@ -18,6 +17,7 @@ from mode.utils.futures import notify
 from streams.headernames import accept_any_header_name
 from streams.loop import Loop
 from streams.patience import fetch_patiently
+from streams.progress import Progress
 
 SEEK_PAUSE = 0.1
 IDLE_FETCH_WAIT = 0.2
@@ -78,19 +78,6 @@ class Run(ConsumerMessage):
         """Leave out the parts of all others."""
         self.parts = [part for part in self.parts if part.tp.partition in partitions]
         self.value = list(chain.from_iterable(part.records for part in self.parts))
-
-
-class Progress:
-    """How far a partition is done. Runs may finish in any order; `done` only passes offsets that are all finished."""
-
-    def __init__(self, done: int) -> None:
-        self.done = done
-        self._early: list[tuple[int, int]] = []
-
-    def finish(self, start: int, end: int) -> None:
-        heapq.heappush(self._early, (start, end))
-        while self._early and self._early[0][0] <= self.done:
-            self.done = max(self.done, heapq.heappop(self._early)[1])
 
 
 class QuickThread(driver.AIOKafkaConsumerThread):

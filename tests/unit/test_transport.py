@@ -7,7 +7,8 @@ from faust.types import TP
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.transport import Progress, RunConsumer
+from streams.progress import Progress
+from streams.transport import RunConsumer
 
 PLACE = TP("t", 0)
 
