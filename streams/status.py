@@ -4,6 +4,7 @@ import http.client
 import math
 import urllib.request
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from time import monotonic, time
 from typing import Literal, NamedTuple
@@ -13,10 +14,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from monitoring.alerts import thresholds as t
 from monitoring.alerts.rules import seconds
 from monitoring.define import PREFIX
+from monitoring.metrics import TOPICS
 from monitoring.runs import OUTCOMES
 from ranker.errors import ConfigError
 
-TIMEOUT = 5.0
+TIMEOUT, AT_ONCE = 5.0, 32
+_LAG = "consumer_lag_events"
 _EVERY_WORKER = ("heartbeat_timestamp_seconds", "canary_last_run_timestamp_seconds")
 Verdict = Literal["well", "wrong", "unknown"]
 Series = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
@@ -40,8 +43,10 @@ class Reading(NamedTuple):
 
 
 def read_workers(urls: Sequence[str]) -> Reading:
-    """Scrape `/metrics` of every worker. Raises ConfigError for what is no http address."""
-    return Reading(monotonic(), {url: _scrape(url) for url in urls})
+    """Scrape `/metrics` of every worker, all at one time: one that hangs holds up no other. Raises ConfigError for what is
+    no http address."""
+    with ThreadPoolExecutor(min(len(urls), AT_ONCE) or 1, "status") as threads:
+        return Reading(monotonic(), dict(zip(urls, threads.map(_scrape, urls), strict=True)))
 
 
 def _scrape(url: str) -> Series | None:
@@ -87,9 +92,14 @@ class _Sums:
         pairs = [(self._selected(b, name, labels), self._selected(n, name, labels)) for b, n in self._pairs]
         return sum(now - before if now >= before else now for before, now in pairs)
 
-    def each(self, name: str) -> list[list[float]]:
-        """By worker: the values of all labels."""
-        return [[v for key, v in series.items() if _matches(key, name, {})] for _, series in self._pairs]
+    def each(self, name: str, **labels: str) -> list[list[float]]:
+        """By worker: the values of all other labels."""
+        return [[v for key, v in series.items() if _matches(key, name, labels)] for _, series in self._pairs]
+
+    def waiting(self, topic: str) -> float:
+        """Events of a topic, which lags know by its full name, with a prefix perhaps."""
+        lags = (item for _, series in self._pairs for item in series.items() if _matches(item[0], _LAG, {}))
+        return sum(lag for (_, labels), lag in lags if dict(labels)["topic"].endswith(topic))
 
     def label(self, name: str, label: str) -> list[str]:
         """The values of a label."""
@@ -102,7 +112,7 @@ class _Sums:
 
 
 def _matches(key: tuple[str, frozenset[tuple[str, str]]], name: str, labels: Mapping[str, str]) -> bool:
-    return key[0] == PREFIX + name and labels.items() <= key[1]
+    return key[0] in (PREFIX + name, name) and labels.items() <= key[1]
 
 
 def figures(before: Reading, now: Reading) -> list[Figure]:
@@ -126,12 +136,7 @@ def figures(before: Reading, now: Reading) -> list[Figure]:
         found.append(_share(name, fresh, came, at_least=t.FRESHNESS_TARGET))
     consumed, dead = sums.added("event_age_seconds_count"), sums.added("dead_letters_total")
     found.append(_share("dead letters", dead, consumed + dead, at_most=t.DEAD_LETTERS_SHARE))
-    waiting = sums.total("consumer_lag_events")
-    # One event that is asked about before it is committed is no lag, however quiet it is afterwards.
-    wait = waiting / (consumed / sums.elapsed) if consumed else _since(sums, "last_event_timestamp_seconds")
-    stuck = waiting > 0 and wait > t.LAG_SECONDS
-    found.append(Figure("lag", f"{waiting:,.0f} events" + (f", {wait:,.1f} s" if consumed else ""),
-                        f"at most {t.LAG_SECONDS} s", "wrong" if stuck else "well"))  # fmt: skip
+    found.append(_lag(sums))
     told = [now for (now,) in sums.each("consumer_lag_timestamp_seconds") if now]
     if told:
         found.append(_bounded("Kafka silent for", time() - min(told), t.UNREACHABLE_SECONDS, "s"))
@@ -148,9 +153,25 @@ def _outcomes(sums: _Sums) -> Figure:
     return Figure("lists by outcome", ", ".join(shares) or "nothing was counted", "", "well" if every else "unknown")
 
 
-def _since(sums: _Sums, name: str) -> float:
-    """Seconds since the last of these times, of any worker."""
-    last = max(chain.from_iterable(sums.each(name)), default=0.0)
+def _lag(sums: _Sums) -> Figure:
+    """How long what waits will take at the present pace, in the topic where it is longest: of another one, however fast, no
+    event is any sooner."""
+    waits = {topic: waiting for topic in TOPICS if (waiting := sums.waiting(topic))}
+    wait, shown = 0.0, ""
+    for topic, waiting in waits.items():
+        consumed = sums.added("event_age_seconds_count", topic=topic)
+        # One event that is asked about before it is committed is no lag, however quiet it is afterwards.
+        takes = waiting / (consumed / sums.elapsed) if consumed else _quiet(sums, topic)
+        if takes >= wait:
+            wait, shown = takes, f", {takes:,.1f} s of {topic}" if consumed else f", {topic} at rest"
+    return Figure("lag", f"{sum(waits.values()):,.0f} events{shown}", f"at most {t.LAG_SECONDS} s",
+                  "wrong" if wait > t.LAG_SECONDS else "well")  # fmt: skip
+
+
+def _quiet(sums: _Sums, topic: str) -> float:
+    """Seconds since any worker consumed an event of it, or since the last of them started."""
+    times = chain(sums.each("last_event_timestamp_seconds", topic=topic), sums.each("process_start_time_seconds"))
+    last = max(chain.from_iterable(times), default=0.0)
     return time() - last if last else math.inf
 
 

@@ -26,6 +26,10 @@ class Prometheus:
         """Raises ConfigError where it does not answer, or does not understand."""
         up = self._values("up{}")
         found = [Figure("workers", f"{sum(up):.0f} of {len(up)} answer", "all", "well" if up and all(up) else "wrong")]
+        # Nor would any alert fire then; and all that they record would seem to be too little to tell.
+        silent = sorted({one["metric"].get("job", "") for one in self._ask(self._of_jobs(_WITHOUT_RULES))})
+        found.append(Figure("rules", f"none of {', '.join(silent)}" if silent else "evaluated", "evaluated",
+                            "wrong" if silent else "well" if up else "unknown"))  # fmt: skip
         for name, query, unit, promise, bad in _QUERIES:
             values = [value for value in self._values(query) if not math.isnan(value)]
             worst = (min if promise.startswith(("above", "at least")) else max)(values, default=None)
@@ -58,6 +62,12 @@ class Prometheus:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigError(f"{self._url} does not answer as Prometheus does: {error}") from error
         return result
+
+
+_WITHOUT_RULES = (
+    "count by (job) (feedranker_dead_letters_total{} offset 2m) unless on (job) job:feedranker_dead_letters:increase15m"
+)
+"""Jobs that were scraped two minutes ago already and of which no recording rule says anything."""
 
 
 def _enough(figure: str, count: str, least: float) -> str:

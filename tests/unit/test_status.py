@@ -1,10 +1,7 @@
-import json
+import socket
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -19,7 +16,7 @@ from monitoring.server import MonitoringServer
 from ranker.errors import ConfigError
 from streams.commands import app
 from streams.status import Figure, Reading, figures, read_workers
-from streams.statusrecorded import _QUERIES, Prometheus
+from streams.statusrecorded import _QUERIES
 
 
 class Worker:
@@ -170,53 +167,27 @@ def test_a_worker_that_has_only_just_started_is_not_wrong(worker: Worker) -> Non
 
 @pytest.mark.parametrize(("ago", "verdict"), [(10.0, "well"), (90.0, "wrong")])
 def test_what_waits_is_wrong_once_nothing_was_consumed_for_long(worker: Worker, ago: float, verdict: str) -> None:
-    worker.metrics.consumed("requests", [1.0], time.time() - ago)
+    worker.metrics.consumed("candidates", [1.0], time.time() - ago)
     worker.metrics.consumer_lag({("feed.candidates", 0): 1}, time.time())
     lag = look(worker)["lag"]
-    assert (lag.value, lag.verdict) == ("1 events", verdict)
+    assert (lag.value, lag.verdict) == ("1 events, candidates at rest", verdict)
 
 
-class _Recorded(BaseHTTPRequestHandler):
-    answers: dict[str, float]
-
-    def do_GET(self) -> None:
-        query = parse_qs(urlsplit(self.path).query)["query"][0]
-        found = [value for part, value in self.answers.items() if query.startswith(part)]
-        labels = {"alertname": "NoLift", "severity": "ticket", "job": "ctrlrec"}
-        body = {"data": {"result": [{"metric": labels, "value": [1, str(value)]} for value in found]}}
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(json.dumps(body).encode())
-
-    def log_message(self, format: str, *arguments: object) -> None: ...
+def test_lists_that_stand_still_are_not_hidden_by_requests_that_flow(worker: Worker) -> None:
+    worker.metrics.consumed("candidates", [1.0], time.time() - 90)
+    worker.metrics.consumer_lag({("eu.feed.candidates", 0): 5000, ("eu.feed.requests", 0): 3}, time.time())
+    lag = look(worker, lambda: worker.metrics.consumed("requests", [1.0] * 1000, time.time()))["lag"]
+    assert (lag.value, lag.verdict) == ("5,003 events, candidates at rest", "wrong")
 
 
-def recorded(**answers: float) -> tuple[HTTPServer, str]:
-    handler = type("Handler", (_Recorded,), {"answers": answers})
-    server = HTTPServer(("127.0.0.1", 0), handler)
-    Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    return server, f"http://127.0.0.1:{server.server_address[1]}"
-
-
-def test_what_prometheus_recorded() -> None:
-    server, url = recorded(**{"up": 1, "job:feedranker_latency_errors": 0.2, "ALERTS": 1})
-    try:
-        seen = {figure.name: figure for figure in Prometheus(url).figures()}
-    finally:
-        server.shutdown()
-        server.server_close()
-    assert seen["workers"].verdict == "well"
-    assert seen["slower than 250 ms, 5 m"] == Figure("slower than 250 ms, 5 m", "20 %", "at most 1 %", "wrong")
-    assert seen["golden requests"].verdict == "unknown"
-    assert seen["alert"].value == "NoLift (ticket)"
-
-
-def test_it_asks_for_what_is_recorded() -> None:
-    from tests.unit.queries import KNOWN, metrics
-
-    for _, query, *_ in _QUERIES:
-        assert metrics(query.replace("{}", ""))
-        assert metrics(query.replace("{}", "")) <= KNOWN
+def test_workers_that_hang_hold_up_no_other(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.status.TIMEOUT", 1.0)
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as hung:  # accepts, and never answers
+        began = time.monotonic()
+        urls = [f"http://127.0.0.1:{hung.getsockname()[1]}/{number}" for number in range(20)]
+        seen = read_workers([*urls, worker.server.url]).workers
+    assert time.monotonic() - began < 10
+    assert [url for url, series in seen.items() if series] == [worker.server.url]
 
 
 def test_exit_status_for_scripts(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
