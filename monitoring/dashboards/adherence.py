@@ -126,8 +126,13 @@ ADHERENCE = Dashboard(
                     )],
                     limit=t.CANARY_SHARE,
                 ),
+                # Of a kind that the bundle has none of, or that has not been run yet, the figure is 0.
                 Panel("nDCG", "wish, the same in other words, and refused.", "percentunit",
-                      [(gauge("canary_ndcg_ratio"), "{{instance}} {{kind}}")]),
+                      [(
+                          f"{gauge('canary_ndcg_ratio')} and {gauge('canary_baseline_ndcg_ratio')} > 0\n"
+                          f"and on (job, instance) {gauge('canary_last_run_timestamp_seconds')} > 0",
+                          "{{instance}} {{kind}}",
+                      )]),
                 Panel("Last run", "How long ago.", "s",
                       [(age(gauge("canary_last_run_timestamp_seconds")), "{{instance}}")],
                       limit=seconds(t.CANARY_AGE)),

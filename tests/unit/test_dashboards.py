@@ -81,6 +81,15 @@ def _overlap(a: dict[str, int], b: dict[str, int]) -> bool:
     )
 
 
+def test_golden_requests_that_there_are_not_are_no_failure() -> None:
+    """The nDCG of a kind that the bundle has none of, or that has not been run yet, is 0."""
+    shown = [query for query in QUERIES.values() if "feedranker_canary_ndcg_ratio" in query]
+    assert len(shown) == 2
+    for query in shown:
+        assert re.search(r"feedranker_canary_baseline_ndcg_ratio{[^}]+} > 0", query)
+        assert re.search(r"feedranker_canary_last_run_timestamp_seconds{[^}]+} > 0", query)
+
+
 def test_alerts_link_to_dashboards() -> None:
     uids = [whole["uid"] for whole in WHOLE.values()]
     assert len(uids) == len(set(uids))

@@ -70,6 +70,11 @@ def test_only_this_machine_is_listened_to() -> None:
     assert len(ports) == len(set(ports))
 
 
+def test_what_serves_is_started_again() -> None:
+    """Workers that come back after the machine has, and wait for a broker that does not, are no help."""
+    assert {name for name, service in SERVICES.items() if service["restart"] != "unless-stopped"} == {"topics"}
+
+
 def test_images_are_pinned() -> None:
     images = {service["image"] for service in SERVICES.values()} - {"ctrlrec-worker"}
     assert len(images) == 4
