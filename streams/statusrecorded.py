@@ -26,10 +26,7 @@ class Prometheus:
         """Raises ConfigError where it does not answer, or does not understand."""
         up = self._values("up{}")
         found = [Figure("workers", f"{sum(up):.0f} of {len(up)} answer", "all", "well" if up and all(up) else "wrong")]
-        # Nor would any alert fire then; and all that they record would seem to be too little to tell.
-        silent = sorted({one["metric"].get("job", "") for one in self._ask(self._of_jobs(_WITHOUT_RULES))})
-        found.append(Figure("rules", f"none of {', '.join(silent)}" if silent else "evaluated", "evaluated",
-                            "wrong" if silent else "well" if up else "unknown"))  # fmt: skip
+        found.append(self._rules())
         for name, query, unit, promise, bad in _QUERIES:
             values = [value for value in self._values(query) if not math.isnan(value)]
             worst = (min if promise.startswith(("above", "at least")) else max)(values, default=None)
@@ -44,6 +41,14 @@ class Prometheus:
         one_bundle: Verdict = "unknown" if not versions else "well" if len(versions) == 1 else "wrong"
         found.append(Figure("bundle", ", ".join(versions), "one", one_bundle))
         return found + [Figure("alert", f"{name} ({severity})", "", "wrong") for name, severity in self._firing()]
+
+    def _rules(self) -> Figure:
+        """Without them no alert fires, either; and of all that they record, too few would seem to have been counted."""
+        if silent := sorted({one["metric"].get("job", "") for one in self._ask(self._of_jobs(_WITHOUT_RULES))}):
+            return Figure("rules", f"not for {', '.join(silent)}", "evaluated", "wrong")
+        if self._values(f"{_RULED}{{}}"):
+            return Figure("rules", "evaluated", "evaluated", "well")
+        return Figure("rules", "nothing was counted", "evaluated", "unknown")
 
     def _firing(self) -> Iterable[tuple[str, str]]:
         answer = self._ask(f'ALERTS{{alertstate="firing",job=~"{self._job}"}}')
@@ -64,9 +69,8 @@ class Prometheus:
         return result
 
 
-_WITHOUT_RULES = (
-    "count by (job) (feedranker_dead_letters_total{} offset 2m) unless on (job) job:feedranker_dead_letters:increase15m"
-)
+_RULED = "job:feedranker_dead_letters:increase15m"
+_WITHOUT_RULES = f"count by (job) (feedranker_dead_letters_total{{}} offset 2m) unless on (job) {_RULED}{{}}"
 """Jobs that were scraped two minutes ago already and of which no recording rule says anything."""
 
 

@@ -48,7 +48,12 @@ def test_what_prometheus_recorded() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answers", "verdict"), [({"up": 1, "count by (job)": 7}, "wrong"), ({"up": 1}, "well"), ({}, "unknown")]
+    ("answers", "verdict"),
+    [
+        ({"up": 1, "count by (job)": 7}, "wrong"),
+        ({"up": 1, "job:feedranker_dead_letters:inc": 0}, "well"),
+        ({"up": 0}, "unknown"),
+    ],
 )
 def test_rules_that_are_not_evaluated_are_not_too_few_events(answers: dict[str, float], verdict: str) -> None:
     server, url = recorded(**answers)
