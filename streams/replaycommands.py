@@ -190,6 +190,8 @@ def compared(outcome: "Outcome") -> tuple[int, int]:
 
 
 def _check(job: "Job", single: bool, publish: str | None, out: Path) -> None:
+    if job.log.since is not None and job.log.until is not None and job.log.since >= job.log.until:
+        raise ConfigError(f"{' '.join(job.log.asked)}: ends before it begins")
     many = len(job.weights) > 1 or len(job.fusions) > 1 or len(job.bundles) > 1
     if single and many:
         raise ConfigError(f"{out} is a file for the rankings of one variant: name a folder for several")

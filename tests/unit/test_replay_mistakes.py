@@ -38,6 +38,7 @@ from tests.unit.tiny_towers import bundle_folder
     [
         *(([option, ""], f"{option} '' names none") for option in ("--weight", "--fusion", "--bundle")),
         (["--weight", ","], "names none"),
+        (["--since", "1h", "--until", "2h"], "--since 1h --until 2h: ends before it begins"),
         (["--fusion", ","], "names none"),
         (["--bundle", ","], "names none"),
         (["--through-kafka", "--fusion", "score"], "leave out --fusion"),
