@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
-from ranker.errors import ConfigError
+from ranker.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from streams.replay.plan import Job, Outcome
@@ -95,6 +95,7 @@ def replay(
 
     ctrlrec replay kafka --since 2h --pin-bundle --check --out as-served
     """
+    from streams.replay.alone import alone
     from streams.replay.finish import join, write_report
     from streams.replay.job import replay
     from streams.replay.plan import Job
@@ -113,7 +114,7 @@ def replay(
         settings=settings,
         bundles=[] if through_kafka and not bundle else bundles(bundle, settings),
         weights=weights(weight),
-        fusions=fusions(fusion or settings.fusion),
+        fusions=fusions(settings.fusion if fusion is None else fusion),
         pin=pin_bundle,
         check=check,
         format="jsonl" if single or through_kafka else format_,
@@ -128,18 +129,19 @@ def replay(
 
         check_topic(settings, publish)
     titles = _titles(data)
-    with bars() as progress:
-        outcome = replay(job, progress, restart=restart)
-        if publish:
-            _publish(outcome, settings, publish, fast, progress)
-    if single:
-        print_single(outcome, out)
-        different = outcome_differs(outcome)
-        join(outcome, out)
-    else:
-        report = write_report(outcome, titles)
-        print_report(report, out)
-        different = bool(report.checked and report.checked.different)
+    with alone(job.out, "ctrlrec replay"):
+        with bars() as progress:
+            outcome = replay(job, progress, restart=restart)
+            if publish:
+                _publish(outcome, settings, publish, fast, progress)
+        same, different = compared(outcome)
+        if single:
+            print_single(outcome, out)
+            join(outcome, out)
+        else:
+            print_report(write_report(outcome, titles), out)
+    if check and not same + different:
+        raise DataError(f"none of the rankings that {log} holds is of a list that was ranked: nothing was compared")
     if different:
         raise typer.Exit(1)
 
@@ -179,14 +181,17 @@ def record(
     typer.echo(f"{written:,} records written to {archive}")
 
 
-def outcome_differs(outcome: "Outcome") -> bool:
-    """Whether any ranking is not as it was recorded."""
+def compared(outcome: "Outcome") -> tuple[int, int]:
+    """How many rankings are as they were recorded, and how many are not."""
     from streams.replay.totals import read_figures
 
-    return any(read_figures(outcome.layout, segment).checked[1] for segment in outcome.segments)
+    checked = [read_figures(outcome.layout, segment).checked for segment in outcome.segments]
+    return sum(same for same, _, _ in checked), sum(different for _, different, _ in checked)
 
 
 def _check(job: "Job", single: bool, publish: str | None, out: Path) -> None:
+    if job.log.since is not None and job.log.until is not None and job.log.since >= job.log.until:
+        raise ConfigError(f"{' '.join(job.log.asked)}: ends before it begins")
     many = len(job.weights) > 1 or len(job.fusions) > 1 or len(job.bundles) > 1
     if single and many:
         raise ConfigError(f"{out} is a file for the rankings of one variant: name a folder for several")

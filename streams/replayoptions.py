@@ -30,6 +30,8 @@ def bundles(text: str | None, settings: "Settings") -> list[Path]:
 
 def weights(text: str | None) -> list[float]:
     """Of --weight; none: those of the log."""
+    if text is not None and not _parts(text):
+        raise ConfigError(f"--weight {text!r} names none; leave it out for those of the log")
     found = []
     for part in _parts(text or ""):
         try:

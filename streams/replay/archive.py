@@ -84,8 +84,9 @@ class Archive:
         self.total = sum(_rows(each.file) for kind in STATE for each in self._files[kind])
 
     def identity(self) -> list[str]:
-        """The files: they are never changed."""
-        return [str(each.file.relative_to(self.folder)) for kind in KINDS for each in self._files[kind]]
+        """The folder, and its files relative to it: they are never changed, but another archive's have the same names."""
+        files = [str(each.file.relative_to(self.folder)) for kind in KINDS for each in self._files[kind]]
+        return [str(self.folder.resolve()), *files]
 
     def entries(self, kinds: Iterable[Kind], advance: Advance) -> Entries:
         """Partitions are merged by time."""

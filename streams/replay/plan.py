@@ -137,7 +137,8 @@ def fixed(job: Job, layout: Layout) -> Log:
 
             kept = Range(asked, ends=settle(job.log, job.settings))
         else:
-            kept = Range(asked, files=tuple(open_source(job.log, job.settings).identity()))
+            _, *files = open_source(job.log, job.settings).identity()
+            kept = Range(asked, files=tuple(files))
         write(file, msgspec.json.encode(kept))
     return job.log._replace(ends=kept.ends, files=kept.files)
 

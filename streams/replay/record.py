@@ -1,8 +1,6 @@
 """Archiving live topics. What is on the disk says where to go on: the file names hold the offsets, and a file has its name only
 once it is whole. So whatever ends a recorder, the next one neither loses a record nor writes one twice."""
 
-import fcntl
-import os
 import time
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
@@ -17,6 +15,7 @@ from kafka.errors import OffsetOutOfRangeError
 from ranker.durable import replacing, sync
 from ranker.errors import BrokerError, ConfigError, DataError
 from streams.kafka import broker_errors, check_reachable, kafka_python_connection
+from streams.replay.alone import alone
 from streams.replay.archive import SCHEMA, held, name_of
 from streams.replay.log import KINDS
 from streams.replay.topicids import TopicIds
@@ -77,8 +76,7 @@ class Recorder:
 
         Raises BrokerError, and DataError where records were deleted before they were recorded, or a topic was made again.
         """
-        lock = self._locked()
-        try:
+        with alone(self._archive, "ctrlrec record"):
             check_reachable(self._settings)
             with broker_errors(self._settings), TopicIds(self._settings, self._archive) as ids:
                 consumer = KafkaConsumer(
@@ -100,8 +98,6 @@ class Recorder:
                     )
                 finally:
                     consumer.close()
-        finally:
-            os.close(lock)
         return self.written
 
     def _record(self, consumer: Any, ids: TopicIds, tell: Callable[[str], object], ends: dict[Any, int] | None) -> None:
@@ -196,20 +192,6 @@ class Recorder:
             raise DataError(f"{folder / name} cannot be written: {error.strerror}") from error
         self.written += len(waiting.records)
         waiting.records, waiting.bytes = [], 0
-
-    def _locked(self) -> int:
-        """The lock goes with the process, however that ends."""
-        try:
-            self._archive.mkdir(parents=True, exist_ok=True)
-            lock = os.open(self._archive / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
-        except OSError as error:
-            raise DataError(f"{self._archive} cannot be written: {error.strerror}") from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(lock)
-            raise DataError(f"{self._archive} is being written by another `ctrlrec record`") from error
-        return lock
 
 
 def _hour(timestamp: int) -> str:

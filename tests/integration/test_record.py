@@ -122,15 +122,11 @@ def test_killed_again_and_again_it_loses_nothing(settings: Settings, producer: A
 
 
 def test_two_do_not_write_to_one_archive(settings: Settings, producer: Any, tmp_path: Path) -> None:
+    from streams.replay.alone import alone
     from streams.replay.record import Recorder
 
-    first = Recorder(settings, tmp_path, ["candidates"])
-    lock = first._locked()
-    with pytest.raises(DataError, match="another `ctrlrec record`"):
+    with alone(tmp_path, "ctrlrec record"), pytest.raises(DataError, match="another `ctrlrec record`"):
         Recorder(settings, tmp_path, ["candidates"]).run(once=True)
-    import os
-
-    os.close(lock)
     renamed = msgspec.structs.replace(settings, topic_prefix="none.")
     from ranker.errors import BrokerError
 

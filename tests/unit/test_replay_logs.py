@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ranker.errors import DataError
+from ranker.errors import ConfigError, DataError
 from ranker.events import ControlRequest, ItemUpsert
 from streams.replay.archive import SCHEMA, name_of
 from streams.replay.job import replay
@@ -192,3 +192,13 @@ def test_a_replay_goes_on_beside_a_recorder_with_the_files_that_there_were(tmp_p
     next((tmp_path / "archive").rglob("00001-*")).unlink()
     with pytest.raises(DataError, match="is gone since the replay began"):
         replay(job)
+
+
+def test_an_archive_is_not_taken_for_another_with_the_same_names(tmp_path: Path) -> None:
+    one, other = (
+        archived(tmp_path / name, [("candidates", 0, 0, line(a_list("a", item_ids=[name], base_scores=[0.0])))])
+        for name in ("one", "other")
+    )
+    replay(job_of(one, tmp_path / "out"))
+    with pytest.raises(ConfigError, match="holds another replay"):
+        replay(job_of(other, tmp_path / "out"))

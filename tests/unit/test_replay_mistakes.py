@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from ranker.errors import ConfigError, DataError
 from streams import cli
 from streams.replay import kafkarange
+from streams.replay.alone import alone
 from streams.replay.archive import Table
 from streams.replay.engagement import Clicked
 from streams.replay.job import replay
@@ -28,12 +29,16 @@ from streams.replay.segments import Layout
 from streams.replay.sources import Log
 from streams.settings import Settings
 from streams.wire import encode
+from tests.unit.small_log import a_list, line, replayed
 from tests.unit.tiny_towers import bundle_folder
 
 
 @pytest.mark.parametrize(
     ("options", "says"),
     [
+        *(([option, ""], f"{option} '' names none") for option in ("--weight", "--fusion", "--bundle")),
+        (["--weight", ","], "names none"),
+        (["--since", "1h", "--until", "2h"], "--since 1h --until 2h: ends before it begins"),
         (["--fusion", ","], "names none"),
         (["--bundle", ","], "names none"),
         (["--through-kafka", "--fusion", "score"], "leave out --fusion"),
@@ -50,12 +55,44 @@ def test_options_that_say_nothing_or_would_not_be_heard(tmp_path: Path, options:
     assert says in str(failed.exception)
 
 
+def test_two_commands_do_not_write_to_one_folder(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    log.touch()
+    command = ["replay", str(log), "--out", str(tmp_path / "out"), "--bundle", str(bundle_folder())]
+    with alone(tmp_path / "out", "ctrlrec replay"):
+        failed = CliRunner().invoke(cli.build(), command)
+    assert isinstance(failed.exception, DataError)
+    assert "out is being written by another `ctrlrec replay`" in str(failed.exception)
+    assert CliRunner().invoke(cli.build(), command).exit_code == 0
+
+
 @pytest.mark.parametrize("option", ["pin", "check"])
 def test_nothing_to_compare_with_is_no_success(tmp_path: Path, option: str) -> None:
     log = tmp_path / "log.jsonl"
     log.touch()
     with pytest.raises(DataError, match="holds no rankings"):
         replay(Job(Log(str(log)), tmp_path / "out", Settings(), [bundle_folder()], **{option: True}))  # type: ignore[arg-type]
+
+
+def test_nor_is_a_log_whose_rankings_are_of_other_lists(tmp_path: Path) -> None:
+    command = [
+        "replay",
+        str(tmp_path / "log.jsonl"),
+        "--out",
+        str(tmp_path / "out.jsonl"),
+        "--bundle",
+        str(bundle_folder()),
+    ]
+    replayed(tmp_path, [line(a_list("a"))], bundles=[bundle_folder()])
+    ranking = (tmp_path / "out" / "rankings" / "replay" / "part-00000.jsonl").read_bytes()
+    for recorded, says in (
+        (ranking, None),
+        (ranking.replace(b'"event_id":"a"', b'"event_id":"b"'), "nothing was compared"),
+    ):
+        served = line(msgspec.Raw(recorded.strip()), topic="rankings")
+        (tmp_path / "log.jsonl").write_bytes(b"\n".join([line(a_list("a")), served]))
+        failed = CliRunner().invoke(cli.build(), [*command, "--check"]).exception
+        assert failed is None if says is None else says in str(failed)
 
 
 def test_strict_also_of_what_was_done_without(tmp_path: Path) -> None:
