@@ -1,4 +1,4 @@
-"""The loop that both phases are trained by."""
+"""The loop that every phase of training goes through."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
 
 from monitoring import catalogue
 from monitoring.alerts.rules import Links
@@ -118,3 +119,15 @@ def test_what_is_refused_is_counted_by_every_histogram() -> None:
     metrics = Metrics(registry := CollectorRegistry())
     metrics.stage("embed", math.nan)
     assert registry.get_sample_value("feedranker_observations_refused_total") == 1
+
+
+def test_the_exposition_follows_the_conventions() -> None:
+    registry = CollectorRegistry()
+    Metrics(registry)
+    families = list(text_string_to_metric_families(generate_latest(registry).decode()))
+    names = [family.name for family in families]
+    assert len(names) == len(set(names))
+    assert all(name.startswith("feedranker_") for name in names)
+    assert all(family.documentation for family in families)
+    assert sum(len(family.samples) for family in families) < 2000
+    assert not [name for name in names if name.endswith(("_milliseconds", "_ms", "_percent"))]

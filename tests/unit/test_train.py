@@ -106,6 +106,13 @@ def test_the_best_tower_on_dev_phrasings_is_kept(whole: Path) -> None:
     assert looks[record.kept_step] == max(looks.values())
 
 
+def test_a_long_training_tunes_the_encoder_but_for_its_words(whole: Path) -> None:
+    untouched, tuned = load_file(backbone() / "model.safetensors"), load_file(whole / "request" / "model.safetensors")
+    changed = [name for name, weight in tuned.items() if not torch.equal(weight, untouched[name])]
+    assert changed
+    assert not [name for name in changed if "embeddings" in name]
+
+
 @pytest.mark.parametrize("phase", ["item tower", "reading", "request head", "request tower"])
 def test_a_training_that_was_stopped_goes_on_to_the_same_towers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: Path, phase: str
