@@ -7,6 +7,7 @@ import typer
 
 from ranker.experiments.cli import app as evaluate
 from ranker.judges.cli import app as judging
+from ranker.judges.options import TeacherDir, VectorsFile
 from ranker.requests import CATEGORIES, Category
 from ranker.synthesis.cli import app as synthesis
 
@@ -103,17 +104,35 @@ def train(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start anew, whatever an unfinished training left in --out.")
     ] = False,
+    judge: Annotated[
+        Literal["rule", "embedding"],
+        typer.Option(
+            help="Who judges what fits words that are no facts of the catalogue: the backbone itself, on other texts alone, "
+            "or a stronger model, on the catalogue too."
+        ),
+    ] = "rule",
+    teacher: TeacherDir = Path("var/teacher"),
+    vectors: VectorsFile = Path("var/vectors.sqlite"),
+    texts: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="Texts of any kind, one a line, that the towers should not forget to read.",
+        ),
+    ] = None,
 ) -> None:
     """Train both towers from the backbone, then measure them on phrasings and users held out.
 
     First the items: a few thousand requests are judged over the whole catalogue, the judgments are factorised, and the
     item tower learns to put each item where that says. Then the requests: thousands of them are read once, and a head over
-    all layers of the request tower learns what they want of the items; in a training of over five minutes, then the whole
-    request tower does.
+    all layers of the request tower learns what they want of the items; then the whole request tower does. A quarter of them
+    are about common words, over texts that are no items, so that nothing is forgotten.
 
     A training of over five minutes that was killed goes on with the same command, from at most half a minute before.
 
     Examples: ctrlrec train --minutes 10 --out var/towers;
+    ctrlrec train --minutes 20 --judge embedding --texts var/glosses.txt;
     ctrlrec train --minutes 20 --backbone multi-qa-mpnet-base-dot-v1 --loss mse
     """
     from rich.console import Console
@@ -121,11 +140,12 @@ def train(
 
     from ranker.data.backbone import find_backbone
     from ranker.evaluate import report_table
+    from ranker.judges.teacher import teacher_embed
+    from ranker.requests.vocabulary import read_texts
     from ranker.training.budget import Budget
     from ranker.training.checkpoint import FOLDER, SETTINGS
     from ranker.training.curve import PICTURE, draw
     from ranker.training.run import run_training
-    from ranker.training.stopping import is_long
     from ranker.training.towers import quiet, set_threads
 
     quiet()
@@ -145,7 +165,7 @@ def train(
             )
         bars = {
             name: progress.add_task(name, total=1.0, start=False, loss="")
-            for name in ("item tower", "reading", "request head", *(("request tower",) if is_long(budget) else ()))
+            for name in ("item tower", "reading", "request head", "request tower")
         }
 
         def watch(phase: str, done: float, loss: float | None) -> None:
@@ -154,6 +174,12 @@ def train(
             shown = {} if loss is None else {"loss": f"loss {loss:.3f}"}
             progress.update(bars[phase], completed=done, **shown)  # type: ignore[arg-type]
 
+        embed = None
+        if judge == "embedding":
+            task = progress.add_task("judge reads", total=None, visible=False, loss="")
+            embed = teacher_embed(
+                teacher, vectors, lambda done, of: progress.update(task, completed=done, total=of, visible=True)
+            )
         record = run_training(
             data,
             found,
@@ -167,6 +193,8 @@ def train(
             loss=loss,
             patience=patience,
             fresh=fresh,
+            teacher=embed,
+            texts=read_texts(texts) if texts else (),
         )
     console = Console()
     try:

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from ranker.judges.rule import RELEVANT, RuleJudge
+from ranker.judges.question import CatalogueJudge
+from ranker.judges.rule import RELEVANT
 from ranker.requests import CATEGORIES, Category, Grammar, Spec, Split
 from ranker.requesttext import request_text
 from ranker.taste import Taste
@@ -69,7 +70,7 @@ def split_users(user_ids: Sequence[str], seed: int, share: float = 0.1) -> tuple
 
 
 def cases(
-    grammar: Grammar, judge: RuleJudge, tastes: Sequence[Taste], split: Split, per_category: int, seed: int
+    grammar: Grammar, judge: CatalogueJudge, tastes: Sequence[Taste], split: Split, per_category: int, seed: int
 ) -> list[Case]:
     """Requests to measure with; each is asked by a user drawn from `tastes`.
 

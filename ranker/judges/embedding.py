@@ -24,11 +24,16 @@ Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 """n texts to (n, d) unit vectors."""
 
 
+Curve = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""(topics, n) cosines to (topics, n) fits in [0, 1]."""
+
+
 class TopicFits:
     """How well each text of a pool fits a topic in any words."""
 
-    def __init__(self, texts: Sequence[str], embed: Embed) -> None:
-        self._embed = embed
+    def __init__(self, texts: Sequence[str], embed: Embed, curve: Curve | None = None) -> None:
+        """`curve` makes fits of cosines, `calibrated` unless given."""
+        self._embed, self._curve = embed, curve or calibrated
         self._vectors = embed(texts)
         self._fits: dict[str, Scores] = {}
 
@@ -46,15 +51,27 @@ class TopicFits:
         new = [topic for topic in dict.fromkeys(topics) if topic not in self._fits]
         if new:
             near = self._embed(new) @ self._vectors.T  # (topics, d) @ (d, n) -> (topics, n)
-            self._fits.update(zip(new, calibrated(near), strict=True))
+            self._fits.update(zip(new, self._curve(near), strict=True))
 
 
 def calibrated(near: NDArray[np.float32]) -> NDArray[np.float32]:
     """(topics, n) cosines to (topics, n) fits: 1 / (1 + exp(-4 (z - 1.3))), z over the n items of each topic."""
+    z, flat = _standardised(near)
+    return np.asarray(np.where(flat, 0, 1 / (1 + np.exp(-STEEPNESS * (z - MIDDLE)))), dtype=np.float32)
+
+
+def as_it_is(near: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(topics, n) cosines to (topics, n) fits on a straight line, so that an encoder's own order is kept down to the last
+    item: 0.5 at a topic's mean, 1 at three deviations above."""
+    z, flat = _standardised(near)
+    return np.asarray(np.where(flat, 0, np.clip(0.5 + z / 6, 0, 1)), dtype=np.float32)
+
+
+def _standardised(near: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """(topics, n) z-scores within each topic, and (topics, 1) whether all its cosines are the same."""
     deviation = near.std(axis=1, keepdims=True)
     flat = deviation < 1e-6
-    z = (near - near.mean(axis=1, keepdims=True)) / np.where(flat, 1, deviation)
-    return np.asarray(np.where(flat, 0, 1 / (1 + np.exp(-STEEPNESS * (z - MIDDLE)))), dtype=np.float32)
+    return (near - near.mean(axis=1, keepdims=True)) / np.where(flat, 1, deviation), flat
 
 
 class EmbeddingJudge:

@@ -17,8 +17,9 @@ from ranker.requests.words import MOOD_WORDS, era_words, names
 T = TypeVar("T")
 # Fewer items than this and a topic cannot be learned nor measured.
 ENOUGH = 5
-FRAMED = 0.3
+FRAMED = 0.1
 """Of the shapes in training, how many are put together from a frame."""
+USUAL = 1.3
 TWO_REFUSED = 0.1
 """Of the refusals, how many are about two topics at once."""
 OPEN = 0.5
@@ -38,15 +39,15 @@ class Grammar:
     """Draws requests about one catalogue. Every draw takes its random numbers from the `Random` that it is given."""
 
     def __init__(self, catalogue: Catalogue, words: Sequence[str] = ()) -> None:
-        """With `words`, topics of an open vocabulary, half the topics are drawn from them.
-
-        Raises DataError where the catalogue has not two genres that occur often enough.
+        """With `words`, topics of an open vocabulary, half the topics are drawn from them; all of them where the catalogue has
+        not two genres that occur often enough. Raises DataError where there are neither.
         """
         self.words = [Words(word) for word in words]
         counts = catalogue.genre_matrix.sum(axis=0)
         names = [genre for genre, count in zip(catalogue.genres, counts, strict=True) if count >= ENOUGH]
-        if len(names) < 2:
+        if len(names) < 2 and len(words) < 2:
             raise DataError(f"the catalogue has {len(names)} genres with {ENOUGH} items or more; requests need two")
+        names = names if len(names) > 1 else []
         self.topics = [Topic((genre,)) for genre in names]
         self.topics += [Topic(genres) for genres in MOOD_WORDS if all(genre in names for genre in genres)]
         has = catalogue.genre_matrix.astype(np.int64)
@@ -147,7 +148,7 @@ class Grammar:
                 return self._subject(rng)
 
     def _open(self, rng: Random) -> bool:
-        return bool(self.words) and rng.random() < OPEN
+        return bool(self.words) and (not self.topics or rng.random() < OPEN)
 
     def _subject(self, rng: Random) -> Subject:
         return rng.choice(self.words) if self._open(rng) else rng.choice(self.topics)
@@ -191,9 +192,9 @@ class Grammar:
 
 def _phrased(options: Sequence[T], split: Split, rng: Random) -> T:
     """One of the phrasings. In training those that come first in their file, the usual ones, are drawn most: the first tenth
-    in a third of the draws."""
+    in a sixth of the draws."""
     place = rng.random()
-    return options[int(len(options) * (place**2 if split == "train" else place))]
+    return options[int(len(options) * (place**USUAL if split == "train" else place))]
 
 
 # The category of a wish for such a fact, and that of a refusal.

@@ -9,6 +9,8 @@ from ranker.errors import DataError
 RAREST, COMMONEST = 2.5, 5.0
 """Zipf frequencies of English, 3 being one in a million words: below are names and misspellings, above are and, that, with."""
 SHORTEST = 4
+FEWEST_TEXTS = 100
+LOOKED_THROUGH, COMMON_FROM = 20_000, 3.3
 
 
 def catalogue_words(catalogue: Catalogue) -> list[str]:
@@ -17,6 +19,14 @@ def catalogue_words(catalogue: Catalogue) -> list[str]:
 
     titles = {word for item in catalogue.items for word in re.findall(rf"[a-z]{{{SHORTEST},}}", item.title.lower())}
     return sorted(word for word in titles if RAREST <= zipf_frequency(word, "en") <= COMMONEST)
+
+
+def common_words() -> list[str]:
+    """Words of everyday English that may be asked for, the commonest first."""
+    from wordfreq import top_n_list, zipf_frequency
+
+    words = [word for word in top_n_list("en", LOOKED_THROUGH) if word.isalpha() and len(word) >= SHORTEST]
+    return [word for word in words if COMMON_FROM <= zipf_frequency(word, "en") <= COMMONEST]
 
 
 def read_words(path: Path) -> list[str]:
@@ -32,3 +42,16 @@ def read_words(path: Path) -> list[str]:
     if len(words) < 2:
         raise DataError(f"{path}: holds {len(words)} topics; at least two are needed, one a line")
     return words
+
+
+def read_texts(path: Path) -> list[str]:
+    """One text a line, blank lines left out. Raises DataError where it cannot be read or there are hardly any."""
+    try:
+        texts = list(
+            dict.fromkeys(line for row in path.read_text(encoding="utf-8").splitlines() if (line := row.strip()))
+        )
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as text: {error}") from error
+    if len(texts) < FEWEST_TEXTS:
+        raise DataError(f"{path}: holds {len(texts)} texts; {FEWEST_TEXTS} are needed, one a line")
+    return texts

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranker.errors import DataError
-from ranker.judges.rule import RuleJudge
+from ranker.judges.question import CatalogueJudge
 from ranker.requests import Category, Grammar, Request, Split
 from ranker.requests.spec import Spec
 from ranker.requesttext import request_text
 from ranker.taste import Taste
 
-# More than half the draws are a wish and a refusal of one thing, by what the thing is; the others are one request each.
-MIRRORED = 0.6
+# Most draws are a wish and a refusal of one thing, by what the thing is; the others are one request each.
+MIRRORED = 0.8
 TOLD = 0.25
 """How many requests that are not about the user's taste come with it all the same: a context must not hurt."""
 SINGLE_FACTS: dict[Category, float] = {"topic": 0.3, "era": 0.15, "popularity": 0.15, "acclaim": 0.15, "taste": 0.25}
@@ -55,7 +55,7 @@ class Batches:
     def __init__(
         self,
         grammar: Grammar,
-        judge: RuleJudge,
+        judge: CatalogueJudge,
         tastes: Sequence[Taste],
         seed: int,
         *,
@@ -69,7 +69,7 @@ class Batches:
         """
         self._grammar, self._judge, self._split = grammar, judge, split
         self._tastes = [taste for taste in tastes if taste.genres]
-        self._random = Random(seed)
+        self._seed, self._random = seed, Random(seed)
         self._without = frozenset(without)
         self._facts = {
             name: share
@@ -82,6 +82,10 @@ class Batches:
                 f"training without {', '.join(sorted(self._without))}: leave one of {', '.join(SINGLE_FACTS)} "
                 f"and one of {', '.join(COMPOUND)} in it"
             )
+
+    def begin(self, phase: str) -> None:
+        """Draw what this phase of a training has, whatever was drawn before."""
+        self._random = Random(f"{self._seed} {phase}")
 
     def state(self) -> tuple[Any, ...]:
         """How far the draws have come, for `resume`."""

@@ -5,10 +5,12 @@ about. What they hold costs nothing beyond the pass that is made anyway, so that
 of requests in the time that fine-tuning takes for a few thousand.
 
 A request amounts to p₊·u₊ - p₋·u₋: two unit directions among the items, that of what is wanted and that of what is refused,
-each found by looking at the tokens that name it, times the chance that there is such a thing at all. A request about one
-thing has both directions the same, so that things are named alike whether they are wanted or not. Between yes and no the sum
-is short, and bringing it to unit length would blow up the last digits of what was read; so a fixed vector is added along
-which the items hardly differ. It changes next to no order, and a request half understood moves scores half as far.
+each found by looking at the tokens that name it, times the chance that there is such a thing at all. A direction is what the
+encoder itself makes of those tokens, and where they lie in the subspace of the judged facts, which alone is learned: words
+that no training had keep the backbone's meaning. A request about one thing has both directions the same, so that things are
+named alike whether they are wanted or not. Between yes and no the sum is short, and bringing it to unit length would blow up
+the last digits of what was read; so a fixed vector is added along which the items hardly differ. It changes next to no order,
+and a request half understood moves scores half as far.
 """
 
 from pathlib import Path
@@ -54,21 +56,22 @@ class Head(nn.Module):
     whole_mean: Tensor
     whole_deviation: Tensor
     neutral: Tensor
+    facts: Tensor
 
     def __init__(
         self,
         tokens: int,
         whole: int,
-        dimension: int,
+        facts: Tensor,
         width: int = WIDTH,
         side_width: int = SIDE_WIDTH,
         attention_width: int = ATTENTION_WIDTH,
     ) -> None:
-        """`tokens` and `whole` are the widths f and w of a reading."""
+        """`tokens` and `whole` are the widths f and w of a reading; `facts` (k, d) orthonormal directions."""
         super().__init__()
         self.attention = nn.Sequential(nn.Linear(tokens, attention_width), nn.GELU(), nn.Linear(attention_width, SIDES))
         self.named = nn.Sequential(
-            nn.Linear(tokens, width), nn.GELU(), nn.Dropout(DROPOUT), nn.Linear(width, dimension)
+            nn.Linear(tokens, width), nn.GELU(), nn.Dropout(DROPOUT), nn.Linear(width, len(facts) + 1)
         )
         self.about = nn.Linear(whole, side_width)
         self.about_named = nn.Linear(SIDES * tokens, side_width, bias=False)
@@ -76,7 +79,8 @@ class Head(nn.Module):
         for name, size in (("token", tokens), ("whole", whole)):
             self.register_buffer(f"{name}_mean", torch.zeros(size))
             self.register_buffer(f"{name}_deviation", torch.ones(size))
-        self.register_buffer("neutral", torch.zeros(dimension))
+        self.register_buffer("facts", facts)
+        self.register_buffer("neutral", torch.zeros(facts.shape[1]))
         self._pools: dict[int, Tensor] = {}
 
     def forward(self, read: Reading) -> Tensor:
@@ -91,9 +95,12 @@ class Head(nn.Module):
         if self.training:
             tokens, whole = tokens + TOKEN_NOISE * self._noise(tokens), whole + WHOLE_NOISE * self._noise(whole)
         attention = self.attention(tokens) + ((read.mask - 1) * 1e4).unsqueeze(-1)  # (n, t, 2)
-        seen = attention.softmax(dim=1).transpose(1, 2) @ tokens  # (n, 2, t) @ (n, t, f) -> (n, 2, f)
+        looks = attention.softmax(dim=1).transpose(1, 2)  # (n, 2, t)
+        seen = looks @ tokens  # (n, 2, t) @ (n, t, f) -> (n, 2, f)
         sides = self.sides(self.about(whole) + self.about_named(seen.flatten(1)))
-        return nn.functional.normalize(self.named(seen), dim=-1), sides
+        facts, heed = self.named(seen).split([len(self.facts), 1], dim=-1)  # (n, 2, k), (n, 2, 1)
+        meant = nn.functional.normalize(looks @ read.tokens[..., -self.facts.shape[1] :], dim=-1)  # by the last layer
+        return nn.functional.normalize(facts @ self.facts + torch.sigmoid(heed) * meant, dim=-1), sides
 
     def _noise(self, like: Tensor) -> Tensor:
         """Normal noise in this shape, its rows drawn from a pool: fresh for each step, it is a third of the step."""
@@ -131,12 +138,12 @@ class Head(nn.Module):
         if not (directory / FILE).is_file():
             return None
         weights = load_file(str(directory / FILE))
-        if "about_named.weight" not in weights:
+        if "facts" not in weights:
             raise DataError(f"{directory / FILE}: a head of another version; `ctrlrec train` makes one anew")
         attention_width, tokens = weights["attention.0.weight"].shape
         side_width, whole = weights["about.weight"].shape
-        dimension, width = weights["named.3.weight"].shape
-        head = cls(tokens, whole, dimension, width, side_width, attention_width)
+        width = len(weights["named.0.weight"])
+        head = cls(tokens, whole, weights["facts"], width, side_width, attention_width)
         head.load_state_dict(weights)
         return head.eval()
 

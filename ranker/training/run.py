@@ -13,6 +13,7 @@ from ranker.data import Dataset, load_dataset
 from ranker.data.backbone import backbone_name
 from ranker.errors import DataError
 from ranker.evaluate import Case, Report, cases, evaluate, split_users
+from ranker.judges.embedding import Embed
 from ranker.judges.rule import RuleJudge
 from ranker.requests import Category, Grammar, Split
 from ranker.taste import user_taste
@@ -59,6 +60,10 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True):
     zero_shot: Report | None
     loss: Loss = "correlation"
     """Of the request tower. The item tower's is the cosine to its targets."""
+    judge: str = "rule"
+    """Of topics in words: `embedding`, or by the untouched backbone alone and not on the catalogue."""
+    texts: int = 0
+    """Given to train with beside the catalogue."""
     curve: dict[str, list[Point]] = {}
     """By phase."""
     kept_step: int | None = None
@@ -83,12 +88,15 @@ def run_training(
     loss: Loss = "correlation",
     patience: int = PATIENCE,
     fresh: bool = False,
+    teacher: Embed | None = None,
+    texts: Sequence[str] = (),
 ) -> TrainingRecord:
     """Trains on the data set and writes both towers, the tokenizer and training.json below `out`.
 
     Measures with `per_category` requests in held-out phrasings by held-out users; 0 leaves the measuring out. A share of
-    the items and whole categories can be held out too, for `ctrlrec evaluate distillation` to measure with. Raises
-    DataError where the data set or the backbone cannot be read.
+    the items and whole categories can be held out too, for `ctrlrec evaluate distillation` to measure with. The `teacher`
+    judges what fits words that are no facts of the catalogue, over its items and over `texts`, see `train`. Raises DataError
+    where the data set or the backbone cannot be read.
 
     A long training is looked at on dev phrasings, unless `patience` is 0, and can be killed: the same call goes on with the
     unfinished one below `out`, unless `fresh`; raises ConfigError where that is of other settings.
@@ -117,6 +125,8 @@ def run_training(
         "without": sorted(without),
         "backbone": _sha256(backbone / "model.safetensors"),
         "catalogue": dataset.catalogue.digest(),
+        "judge": "embedding" if teacher else "rule",
+        "texts": hashlib.sha256("\n".join(texts).encode()).hexdigest(),
         "tastes": hashlib.sha256(repr(tastes).encode()).hexdigest(),
     }
     checkpoint = Checkpoint(out / FOLDER, settings, fresh=fresh, kept=is_long(budget))
@@ -134,6 +144,8 @@ def run_training(
         loss=loss,
         dev=looked_at,
         patience=patience,
+        teacher=teacher,
+        texts=texts,
     )
     report = zero_shot = None
     if measured:
@@ -160,6 +172,8 @@ def run_training(
         evaluation=report,
         zero_shot=zero_shot,
         loss=loss,
+        judge="embedding" if teacher else "rule",
+        texts=len(texts),
         curve=trained.curve,
         kept_step=trained.kept_step,
     )

@@ -4,7 +4,7 @@ Nothing is chosen on held-out phrasings, users, items or categories.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -70,22 +70,36 @@ class Stopping:
         self._weights = state["weights"]
 
 
-class DevAuc:
-    """The mean over categories of the AUC of a request tower on some cases and items."""
+class DevSet(NamedTuple):
+    """Requests in dev phrasings, and items to find by them."""
 
-    def __init__(self, tower: Tower, cases: Sequence[Case], chosen: NDArray[np.int64], items: Tensor) -> None:
-        """Reads the cases once with the `tower` as it is. `chosen` (k,) are the rows of `items` (k, d) in the catalogue."""
-        cases = [case for case in cases if 0 < case.relevant[chosen].sum() < len(chosen)]
-        self._items = items
+    name: str
+    cases: Sequence[Case]
+    columns: NDArray[np.int64]
+    """(k,) of what is judged."""
+    items: Tensor
+    """(k, d) their vectors."""
+
+
+class DevAuc:
+    """The mean over categories of the AUC of a request tower, those of one set being others than those of another."""
+
+    def __init__(self, tower: Tower, sets: Sequence[DevSet]) -> None:
+        """Reads the cases once with the `tower` as it is."""
+        asked = [
+            (part, case, relevant)
+            for part in sets
+            for case in part.cases
+            if 0 < (relevant := case.relevant[part.columns]).sum() < len(relevant)
+        ]
         self._readings, order = Readings(), list[int]()
-        for rows, reading in tower.reader().read([case.text for case in cases]):
+        for rows, reading in tower.reader().read([case.text for _, case, _ in asked]):
             self._readings.append(reading)
             order += rows
-        self._cases = [cases[row] for row in order]
-        self._relevant = [case.relevant[chosen] for case in self._cases]
+        self._asked = [asked[row] for row in order]
 
     def __len__(self) -> int:
-        return len(self._cases)
+        return len(self._asked)
 
     @torch.no_grad()
     def of_head(self, head: Head) -> float:
@@ -96,17 +110,16 @@ class DevAuc:
         return self._figure(vectors)
 
     def of_tower(self, tower: Tower) -> float:
-        """Of a tower with a head, which is left in training mode."""
-        assert tower.head is not None
-        tower.head.eval()
-        vectors = torch.from_numpy(tower.embed([case.text for case in self._cases]))
-        tower.head.train()
+        """Of a tower, which is left in training mode."""
+        tower.eval()
+        vectors = torch.from_numpy(tower.embed([case.text for _, case, _ in self._asked]))
+        tower.train()
         return self._figure(vectors)
 
     def _figure(self, vectors: Tensor) -> float:
         """Of the vectors (c, d) of the cases."""
-        scores = (vectors @ self._items.T).numpy()  # (c, d) @ (d, k) -> (c, k)
-        by_category: dict[str, list[float]] = {}
-        for case, row, relevant in zip(self._cases, scores, self._relevant, strict=True):
-            by_category.setdefault(case.category, []).append(auc(row, relevant))
+        by_category: dict[tuple[str, str], list[float]] = {}
+        for vector, (part, case, relevant) in zip(vectors, self._asked, strict=True):
+            figure = auc((part.items @ vector).numpy(), relevant)  # (k, d) @ (d,)
+            by_category.setdefault((part.name, case.category), []).append(figure)
         return float(np.mean([np.mean(figures) for figures in by_category.values()]))

@@ -5,6 +5,8 @@ scores of all items under a few thousand requests have a low rank (genres, decad
 a closed form: after it, the item tower has fixed targets, and the request tower fixed item vectors.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,10 +17,19 @@ SHARE = 0.9
 CHUNK = 512
 
 
+class Targets(NamedTuple):
+    """Where items should lie, and the directions in which what is judged of them lies."""
+
+    vectors: NDArray[np.float32]
+    """(n, d) of unit length."""
+    rotation: NDArray[np.float32]
+    """(k, d) orthonormal rows."""
+
+
 def item_targets(
     judged: NDArray[np.float32], backbone: NDArray[np.float32], rank: int = RANK, share: float = SHARE
-) -> NDArray[np.float32]:
-    """(n, d) unit vectors whose dot products can order n items as the judge does under each of m requests.
+) -> Targets:
+    """Unit vectors whose dot products can order n items as the judge does under each of m requests.
 
     With J (m, n) the scores, each request's centred and of unit length, the eigenvectors W and eigenvalues λ of JᵀJ give
     F = W λ^¼: the square root of the singular values, so that what is rarely asked keeps a voice. F is mapped into the
@@ -38,10 +49,12 @@ def item_targets(
     limit = max(float(np.quantile(sizes, 0.95)), 1e-9)
     factors = share * factors / np.maximum(sizes, limit)
     filled = 1 - (factors**2).sum(axis=1, keepdims=True)
+    rotation = np.asarray(rotation, dtype=np.float32)
     rest = backbone - (backbone @ rotation.T) @ rotation
     rest = rest / np.maximum(np.linalg.norm(rest, axis=1, keepdims=True), 1e-9)
     targets = factors @ rotation + np.sqrt(filled) * rest  # two orthogonal parts of a unit vector
-    return np.asarray(targets / np.linalg.norm(targets, axis=1, keepdims=True), dtype=np.float32)
+    vectors = targets / np.linalg.norm(targets, axis=1, keepdims=True)
+    return Targets(np.asarray(vectors, dtype=np.float32), rotation)
 
 
 def _leading_factors(centred: NDArray[np.float32], rank: int) -> NDArray[np.float32]:

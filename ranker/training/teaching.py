@@ -1,40 +1,24 @@
-"""The head of the request tower: requests are read once through the encoder as it is, and it is taught on what was read."""
+"""The head of the request tower, taught on what the encoder as it is makes of many requests."""
 
-import time
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from ranker.training.batches import Batches
 from ranker.training.budget import Budget
 from ranker.training.checkpoint import Checkpoint
+from ranker.training.courses import Course, turns
 from ranker.training.descent import Descent, Watch, descend
 from ranker.training.head import Head
+from ranker.training.lessons import Lessons
 from ranker.training.losses import Loss, Misunderstood
-from ranker.training.readings import Readings
 from ranker.training.stopping import DevAuc, Stopping
-from ranker.training.towers import Tower
 
-READ_AT_ONCE, HEAD_BATCH, HEAD_ITEMS = 256, 128, 256
+HEAD_BATCH, HEAD_ITEMS = 128, 256
 HEAD_RATE, HEAD_DECAY = 1.5e-3, 0.05
 STANDARDISED_BY = 4096
-PART = 2048
-"""Requests in one file of a checkpoint, about 120 MB with MiniLM and MovieLens."""
-
-
-class Lessons(NamedTuple):
-    """What was read of m requests, and what the judge says of n items."""
-
-    readings: Readings
-    judged: Tensor
-    """(m, 3, n) bfloat16: as a whole, what is wanted, what is refused."""
-    present: Tensor
-    """(m, 2)."""
-    seconds: float
 
 
 class Taught(NamedTuple):
@@ -45,57 +29,11 @@ class Taught(NamedTuple):
     descent: Descent
 
 
-def read_requests(
-    tower: Tower, batches: Batches, chosen: NDArray[np.int64], budget: Budget, watch: Watch, checkpoint: Checkpoint
-) -> Lessons:
-    """Lessons on the items `chosen` (n,), by their rows in the catalogue.
-
-    They are kept in parts of the checkpoint, since reading is most of a training and must not be done twice.
-    """
-    started, reader = time.monotonic(), tower.reader()
-    readings, judged, present = Readings(), list[Tensor](), list[Tensor]()
-    rounds, parts, kept_readings, kept_judged = 0, 0, 0, 0
-    while part := checkpoint.load(_part(parts)):
-        readings.extend(part["readings"])
-        judged.append(part["judged"])
-        present.append(part["present"])
-        batches.resume(part["batches"])
-        rounds, seconds, parts = part["rounds"], part["seconds"], parts + 1
-        kept_readings, kept_judged, started = len(readings), len(judged), time.monotonic() - seconds
-
-    def keep() -> None:
-        nonlocal parts, kept_readings, kept_judged
-        state = {"readings": readings.packed(kept_readings), "batches": batches.state(), "rounds": rounds}
-        state |= {"judged": torch.cat(judged[kept_judged:]), "present": torch.cat(present[kept_judged:])}
-        checkpoint.save(_part(parts), state | {"seconds": time.monotonic() - started})
-        parts, kept_readings, kept_judged = parts + 1, len(readings), len(judged)
-
-    for spent in budget.progress(rounds, time.monotonic() - started):
-        drawn = batches.judged(READ_AT_ONCE)
-        for places, reading in reader.read(drawn.texts):
-            readings.append(reading)
-            scores = np.concatenate([drawn.scores[places][:, None], drawn.sides[places]], axis=1)  # (b, 3, n)
-            judged.append(torch.from_numpy(scores[:, :, chosen]).bfloat16())
-            present.append(torch.from_numpy(drawn.present[places]))
-        rounds += 1
-        if len(readings) - kept_readings >= PART or checkpoint.due():
-            keep()
-        watch("reading", spent, None)
-    seconds = time.monotonic() - started
-    if len(readings) > kept_readings:
-        keep()
-    watch("reading", 1.0, None)
-    return Lessons(readings, torch.cat(judged), torch.cat(present), seconds)
-
-
-def _part(number: int) -> str:
-    return f"reading-{number:05}"
-
-
 def teach(
-    lessons: Lessons,
-    item_vectors: NDArray[np.float32],
-    chosen: NDArray[np.int64],
+    courses: Sequence[Course],
+    lessons: Sequence[Lessons],
+    item_vectors: Tensor,
+    facts: Tensor,
     budget: Budget,
     seed: int,
     loss: Loss,
@@ -104,24 +42,28 @@ def teach(
     dev: DevAuc | None,
     patience: int,
 ) -> Taught:
-    """A head that finds the items `chosen` among all items' vectors (n, d); the best by `dev`, where there is one."""
+    """A head that finds the courses' items among all items' vectors (n, d); the best by `dev`, where there is one.
+
+    `lessons` are those of each course; `facts` (k, d) are the directions in which items differ by what is judged of them.
+    """
     torch.manual_seed(seed)
-    items = torch.from_numpy(item_vectors[chosen])
-    samples = lessons.readings.sample(STANDARDISED_BY)
-    head = Head(samples[0].shape[1], samples[1].shape[1], item_vectors.shape[1])
+    items = [item_vectors[course.rows] for course in courses]
+    samples = lessons[0].readings.sample(STANDARDISED_BY)
+    head = Head(samples[0].shape[1], samples[1].shape[1], facts)
     head.standardise(*samples)
     misunderstood = Misunderstood(loss)
 
-    def loss_of(rows: list[int]) -> Tensor:
-        columns = torch.randperm(len(items))[:HEAD_ITEMS]
-        judged = lessons.judged[rows][:, :, columns].float()
-        return misunderstood(head, lessons.readings.of(rows), items[columns], judged, lessons.present[rows])
+    def loss_of(drawn: tuple[int, list[int]]) -> Tensor:
+        course, rows = drawn
+        columns = torch.randperm(len(items[course]))[:HEAD_ITEMS]
+        judged, present = lessons[course].judged(rows, columns)
+        return misunderstood(head, lessons[course].readings.of(rows), items[course][columns], judged, present)
 
     stopping = Stopping(head, partial(dev.of_head, head), patience) if dev else None
     taught = descend(
         "request head",
         [(head, HEAD_RATE), (misunderstood, HEAD_RATE)],
-        lessons.readings.batches(HEAD_BATCH, seed),
+        _draws(courses, lessons, seed),
         loss_of,
         budget,
         watch,
@@ -130,3 +72,11 @@ def teach(
         stopping=stopping,
     )
     return Taught(head, misunderstood, taught)
+
+
+def _draws(courses: Sequence[Course], lessons: Sequence[Lessons], seed: int) -> Iterator[tuple[int, list[int]]]:
+    """Rows of the lessons of one course at a time, by their shares; a course that nothing was read of is left out."""
+    batches = [each.readings.batches(HEAD_BATCH, seed) for each in lessons]
+    read = [place for place, each in enumerate(lessons) if len(each)]
+    for turn in turns([courses[place].share for place in read]):
+        yield read[turn], next(batches[read[turn]])

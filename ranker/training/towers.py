@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import AutoModel
 from transformers.utils import logging
 
@@ -22,6 +23,8 @@ MAX_LENGTH = 64
 HALF = bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 """Whether the processor multiplies bfloat16 itself; it halves a step there, and doubles it anywhere else."""
 PARTS, SMALLEST_PART = 3, 12
+ATTENTION = SDPBackend.MATH
+"""In training: over so few tokens the fused kernel's way back takes a third of a step, plain products next to nothing."""
 
 
 class Tower(nn.Module):
@@ -80,14 +83,14 @@ class Tower(nn.Module):
     def in_parts(self, tokens: Sequence[Sequence[int]]) -> tuple[Tensor, list[int]]:
         """(n, d) vectors in order of length, and that order, for training: in half precision where that is faster."""
         parts, order = self._parts(tokens)
-        with torch.autocast("cpu", torch.bfloat16, enabled=HALF):
+        with sdpa_kernel(ATTENTION), torch.autocast("cpu", torch.bfloat16, enabled=HALF):
             return torch.cat([self(part) for part in parts]), order
 
     def understood_in_parts(self, tokens: Sequence[Sequence[int]]) -> tuple[tuple[Tensor, Tensor], list[int]]:
         """Likewise, what the head makes of them: (n, 2, d) directions and (n, 2) logits, see `Head.understood`."""
         assert self.head is not None
         parts, order = self._parts(tokens)
-        with torch.autocast("cpu", torch.bfloat16, enabled=HALF):
+        with sdpa_kernel(ATTENTION), torch.autocast("cpu", torch.bfloat16, enabled=HALF):
             understood = [self.head.understood(read_layers(*self._hidden(part))) for part in parts]
         directions, sides = (torch.cat(each).float() for each in zip(*understood, strict=True))
         return (directions, sides), order

@@ -1,6 +1,7 @@
 """Trains both towers: items first, towards targets in closed form; then the request tower against the items as they now
-lie, its head over the encoder as it is and then, in a long training, both."""
+lie, its head over the encoder as it is and then both."""
 
+import copy
 import random
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -14,24 +15,29 @@ from torch import Tensor
 
 from ranker.catalogue import Catalogue
 from ranker.evaluate import Case
+from ranker.judges.embedding import Embed, EmbeddingJudge, TopicFits, as_it_is, calibrated, topic_text
+from ranker.judges.question import CatalogueJudge
 from ranker.judges.rule import RuleJudge
 from ranker.requests import Category, Grammar
+from ranker.requests.vocabulary import catalogue_words
 from ranker.taste import Taste
 from ranker.training.batches import Batches
 from ranker.training.budget import Budget
 from ranker.training.checkpoint import Checkpoint
+from ranker.training.courses import MOST_COLUMNS, OPEN_SHARE, Course, beyond, open_cases, open_course
 from ranker.training.curve import Point
 from ranker.training.descent import Descent, Watch, descend
+from ranker.training.lessons import read_requests
 from ranker.training.losses import Loss
-from ranker.training.stopping import PATIENCE, DevAuc, is_long
+from ranker.training.stopping import PATIENCE, DevAuc, DevSet, is_long
 from ranker.training.targets import item_targets
-from ranker.training.teaching import read_requests, teach
+from ranker.training.teaching import teach
 from ranker.training.towers import Tower
 from ranker.training.tuning import add_neutral, tune
 
 
 class Shares(NamedTuple):
-    """Of the budget. Items are read off their facts, which is learned sooner than the many ways of saying no."""
+    """Of the budget."""
 
     item: float
     reading: float
@@ -39,14 +45,15 @@ class Shares(NamedTuple):
     tuning: float
 
 
-SHORT, LONG = Shares(0.3, 0.42, 0.28, 0.0), Shares(0.12, 0.1, 0.06, 0.72)
-"""A step of tuning costs ten of the head's: in a few minutes there are too few of them to catch up with it."""
+SHORT, LONG = Shares(0.2, 0.08, 0.08, 0.64), Shares(0.08, 0.02, 0.03, 0.87)
 TARGET_REQUESTS = 3000
-MOST_ITEMS = 2048
-ITEM_BATCH = 32
+ITEM_BATCH, BEYOND_BATCH = 24, 8
+"""Texts of a step: items, and texts that are none."""
 ITEM_RATE, ITEM_DECAY = 2e-4, 0.01
 FROZEN_LAYERS = 2
 """From below. They read words, which the backbone already can; a step without them costs a third less."""
+LOOKED_AT_CASES = 15
+"""Requests about words in each category, to look at a long training with."""
 
 
 @dataclass
@@ -82,80 +89,124 @@ def train(
     loss: Loss = "correlation",
     dev: Sequence[Case] = (),
     patience: int = PATIENCE,
+    teacher: Embed | None = None,
+    texts: Sequence[str] = (),
 ) -> Trained:
     """Trains both towers, in place, on requests in training phrasings by users with these tastes.
 
     `rows` are the items of the catalogue to train with, all unless given; no request is of a category in `without`. With
     cases of `dev`, the request tower that orders the items best for them is kept, and `patience` looks without a better one
-    end it.
+    end it. What fits words that are no facts is judged by the `teacher` or, without one, by the backbone itself; on the
+    catalogue only by a teacher. `texts` are such as are no items, see `beyond`.
     Goes on from `checkpoint`, where it holds something.
     """
-    grammar, judge = Grammar(catalogue), RuleJudge(catalogue)
-    batches = Batches(grammar, judge, tastes, seed, without=without)
-    rows = np.arange(len(catalogue)) if rows is None else rows
-    shares = LONG if is_long(budget) else SHORT
     started = time.monotonic()
-    texts = catalogue.texts()
+    shares = LONG if is_long(budget) else SHORT
+    rows = np.arange(len(catalogue)) if rows is None else rows
+    other = beyond(seed, texts)
+    item_texts = [*catalogue.texts(), *other.texts]
+    embed, curve = (teacher, calibrated) if teacher else (copy.deepcopy(item).eval().embed, as_it_is)
+    batches = Batches(*_judged_by(catalogue, teacher), tastes, seed, without=without)
+    course = open_course(other.texts, other.words, embed, curve, len(catalogue), seed)
+    chosen = np.random.default_rng(seed).permutation(rows)[:MOST_COLUMNS]
+    courses = [Course("facts", batches, chosen, chosen, 1 - OPEN_SHARE), course]
     if (kept := checkpoint.load("targets")) is None:
-        zero_shot = item.eval().embed(texts)
-        targets = item_targets(batches.judged(TARGET_REQUESTS).scores[:, rows], zero_shot[rows])
+        zero_shot = item.eval().embed(item_texts)
+        items, others = np.split(zero_shot, [len(catalogue)])
+        targets = item_targets(batches.judged(TARGET_REQUESTS).scores[:, rows], items[rows])
         kept = {
-            "zero-shot": torch.from_numpy(zero_shot),
-            "targets": torch.from_numpy(targets),
-            "batches": batches.state(),
+            "zero-shot": torch.from_numpy(items),
+            "targets": torch.from_numpy(np.concatenate([targets.vectors, others])),
+            "facts": torch.from_numpy(targets.rotation),
         }
         checkpoint.save("targets", kept)
-    batches.resume(kept["batches"])
     prepared = time.monotonic() - started
     # The clock runs from the first step, whatever embedding the catalogue took: a phase ends when its own time is up.
     placed = _train_items(
-        item, [texts[row] for row in rows], kept["targets"], budget.part(shares.item), seed, watch, checkpoint
+        item,
+        [*(item_texts[row] for row in rows), *other.texts],
+        kept["targets"],
+        len(rows),
+        budget.part(shares.item),
+        seed,
+        watch,
+        checkpoint,
     )
     started = time.monotonic()
-    vectors = item.embed(texts)
+    vectors = torch.from_numpy(item.embed(item_texts))
     embedded = time.monotonic() - started
-    chosen = np.random.default_rng(seed).permutation(rows)[:MOST_ITEMS]
-    lessons = read_requests(request, batches, chosen, budget.part(shares.reading), watch, checkpoint)
-    measure = DevAuc(request, dev, chosen, torch.from_numpy(vectors[chosen])) if dev else None
-    head_budget = budget.part(shares.head)
-    taught = teach(lessons, vectors, chosen, head_budget, seed, loss, watch, checkpoint, measure, patience)
-    requests_read, reading_seconds = len(lessons.readings), lessons.seconds
-    del lessons  # some gigabytes, after a long training
+    read = read_requests(request, courses, budget.part(shares.reading), watch, checkpoint)
+    measure = None
+    if dev:
+        cases = open_cases(other.looked_at_texts, other.looked_at_words, embed, LOOKED_AT_CASES, seed)
+        unlike = torch.from_numpy(item.embed(other.looked_at_texts))
+        everything = np.arange(len(unlike))
+        sets = [DevSet("facts", dev, chosen, vectors[chosen]), DevSet("words", cases, everything, unlike)]
+        measure = DevAuc(request, sets)
+    head_budget, requests_read = budget.part(shares.head), sum(map(len, read.lessons))
+    taught = teach(
+        courses,
+        read.lessons,
+        vectors,
+        kept["facts"],
+        head_budget,
+        seed,
+        loss,
+        watch,
+        checkpoint,
+        measure,
+        patience,
+    )
+    reading_seconds = read.seconds
+    del read  # some gigabytes, after a long training
     request.head = taught.head
-    steps = {"item": placed.steps, "head": taught.descent.steps}
-    curve = {"item tower": placed.curve, "request head": taught.descent.curve}
-    seconds, kept_step = reading_seconds + taught.descent.seconds, None
-    if shares.tuning:
-        tuning = budget.part(shares.tuning)
-        tuned = tune(
-            request, taught.misunderstood, batches, vectors, chosen, tuning, seed, watch, checkpoint, measure, patience
-        )
-        steps["request"], curve["request tower"] = tuned.descent.steps, tuned.descent.curve
-        seconds, kept_step = seconds + tuned.descent.seconds, tuned.kept_step
-    add_neutral(request, batches, vectors)
+    tuning = budget.part(shares.tuning)
+    tuned = tune(request, taught.misunderstood, courses, vectors, tuning, seed, watch, checkpoint, measure, patience)
+    add_neutral(request, batches, vectors[: len(catalogue)])
     return Trained(
         request,
         item,
-        vectors,
+        vectors[: len(catalogue)].numpy(),
         kept["zero-shot"].numpy(),
-        steps,
-        {"targets": prepared, "item": placed.seconds, "embedding": embedded, "request": seconds},
+        {"item": placed.steps, "head": taught.descent.steps, "request": tuned.descent.steps},
+        {
+            "targets": prepared,
+            "item": placed.seconds,
+            "embedding": embedded,
+            "request": reading_seconds + taught.descent.seconds + tuned.descent.seconds,
+        },
         requests_read,
-        curve,
-        kept_step,
+        {
+            "item tower": placed.curve,
+            "request head": taught.descent.curve,
+            "request tower": tuned.descent.curve,
+        },
+        tuned.kept_step,
     )
+
+
+def _judged_by(catalogue: Catalogue, teacher: Embed | None) -> tuple[Grammar, CatalogueJudge]:
+    """Facts by rules; with a teacher, half the topics are words of the titles, which it judges."""
+    rule = RuleJudge(catalogue)
+    if teacher is None:
+        return Grammar(catalogue), rule
+    fits = TopicFits([topic_text(item) for item in catalogue.items], teacher)
+    fits.prepare(words := catalogue_words(catalogue))
+    return Grammar(catalogue, words), EmbeddingJudge(rule, fits)
 
 
 def _train_items(
     tower: Tower,
     texts: Sequence[str],
     targets: Tensor,
+    items: int,
     budget: Budget,
     seed: int,
     watch: Watch,
     checkpoint: Checkpoint,
 ) -> Descent:
-    """Cosine to the target of each item. No judged score is left in it to be lost by: the targets hold them all at once."""
+    """Cosine to the target of each of the texts, the first of which are `items`. No judged score is left in it to be lost by:
+    the targets hold them all at once."""
     tokens = tower.tokenize(texts)
 
     def loss_of(rows: list[int]) -> Tensor:
@@ -165,15 +216,18 @@ def _train_items(
 
     tower.freeze(FROZEN_LAYERS)
     tower.eval()  # without dropout: so few steps underfit, and its noise only slows them
-    draws = _rounds(len(tokens), seed)
+    both = zip(
+        _rounds(range(items), ITEM_BATCH, seed), _rounds(range(items, len(texts)), BEYOND_BATCH, seed), strict=True
+    )
+    draws = (rows + others for rows, others in both)
     return descend("item tower", [(tower, ITEM_RATE)], draws, loss_of, budget, watch, checkpoint, decay=ITEM_DECAY)
 
 
-def _rounds(count: int, seed: int) -> Iterator[list[int]]:
-    """Rows, the whole catalogue in a new order each time round."""
+def _rounds(rows: Sequence[int], size: int, seed: int) -> Iterator[list[int]]:
+    """Some rows at a time, all of them in a new order each time round."""
     shuffle, waiting = random.Random(seed), list[int]()
-    size = min(ITEM_BATCH, count)
+    size = min(size, len(rows))
     while True:
         while len(waiting) < size:
-            waiting.extend(shuffle.sample(range(count), count))
+            waiting.extend(shuffle.sample(rows, len(rows)))
         yield [waiting.pop() for _ in range(size)]

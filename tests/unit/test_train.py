@@ -19,7 +19,7 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file  # noqa: E402 - what follows needs torch
 
-from ranker.training import checkpoint, stopping, teaching  # noqa: E402
+from ranker.training import checkpoint, lessons, stopping  # noqa: E402
 from ranker.training.budget import Budget  # noqa: E402
 from ranker.training.descent import Watch  # noqa: E402
 from ranker.training.run import TrainingRecord, read_record, run_training  # noqa: E402
@@ -33,7 +33,7 @@ READ_AT_ONCE = 64
 @pytest.fixture(scope="module", autouse=True)
 def _short_steps() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(teaching, "READ_AT_ONCE", READ_AT_ONCE)
+        patch.setattr(lessons, "READ_AT_ONCE", READ_AT_ONCE)
         yield
 
 
@@ -140,8 +140,8 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_towers(
 def test_kill_9_and_the_same_command_again(tmp_path: Path, whole: Path) -> None:
     code = f"""
 from ranker.cli import app
-from ranker.training import stopping, teaching
-stopping.LONG_STEPS, stopping.EVERY, teaching.READ_AT_ONCE = 1, 2, {READ_AT_ONCE}
+from ranker.training import lessons, stopping
+stopping.LONG_STEPS, stopping.EVERY, lessons.READ_AT_ONCE = 1, 2, {READ_AT_ONCE}
 app()
 """
     command = [sys.executable, "-W", "ignore", "-c", code, "train", *options(tmp_path)]

@@ -100,7 +100,7 @@ def test_a_head_reads_every_layer_and_no_padding() -> None:
 
 def small_head() -> Head:
     torch.manual_seed(0)
-    return Head(6, 10, 8, width=7, side_width=3, attention_width=5).eval()
+    return Head(6, 10, torch.eye(6)[:3], width=7, side_width=3, attention_width=5).eval()
 
 
 def some_readings(count: int = 50) -> Readings:
@@ -157,9 +157,9 @@ def test_every_text_is_in_one_batch_of_a_round() -> None:
 @torch.no_grad()  # type: ignore[untyped-decorator]
 def test_the_neutral_vector_shortens_what_is_undecided_and_moves_no_order() -> None:
     head, read = small_head(), some_readings().of(range(50))
-    items = torch.rand(40, 8)
+    items = torch.rand(40, 6)
     items[:, 3] = 0.5  # two directions in which no two items differ
-    items[:, 6] = items[:, 2]
+    items[:, 5] = items[:, 2]
     before = head(read)
     head.add_neutral(read, items)
     moved = head(read) - before
@@ -176,7 +176,7 @@ def test_targets_are_unit_vectors_that_can_say_what_the_judge_says(requests: int
     judged = (wanted @ facts.T).astype(np.float32)
     backbone = random.normal(size=(items, 32)).astype(np.float32)
     backbone /= np.linalg.norm(backbone, axis=1, keepdims=True)
-    targets = item_targets(judged, backbone, rank=6)
+    targets, facts = item_targets(judged, backbone, rank=6)
     np.testing.assert_allclose(np.linalg.norm(targets, axis=1), 1, atol=1e-5)
     # Some direction orders the items as the judge does, and what is not judged stays with the backbone.
     design = targets - targets.mean(axis=0)
@@ -184,6 +184,7 @@ def test_targets_are_unit_vectors_that_can_say_what_the_judge_says(requests: int
     left = (judged - judged.mean(axis=1, keepdims=True)).T - design @ solution
     assert np.square(left).mean() < 0.1 * judged.var(axis=1).mean()
     assert (targets * backbone).sum(axis=1).mean() > 0.3
+    np.testing.assert_allclose(facts @ facts.T, np.eye(len(facts)), atol=1e-5)
 
 
 def test_a_budget_of_steps_is_exact() -> None:

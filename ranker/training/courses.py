@@ -1,0 +1,116 @@
+"""What a training is about: requests about the facts of a catalogue, and about whatever there are words for.
+
+Taught the catalogue's facts alone, towers forget all that they are not asked about: on other words and other catalogues they
+are then worse than the backbone that they came from. So some of the requests are about common words, over texts that are no
+items of the catalogue, as an embedding model judges them: the untouched backbone itself or a stronger one.
+"""
+
+from collections.abc import Iterator, Sequence
+from random import Random
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranker.catalogue import Catalogue, Item
+from ranker.evaluate import Case, cases
+from ranker.judges.embedding import Curve, Embed, EmbeddingJudge, TopicFits, calibrated
+from ranker.judges.rule import RuleJudge
+from ranker.requests import Category, Grammar
+from ranker.requests.vocabulary import common_words
+from ranker.training.batches import Batches, Drawn
+
+MOST_COLUMNS = 2048
+OPEN_SHARE = 0.25
+"""Of the requests, how many are about any words."""
+WORDS, TEXTS = 3000, 3000
+LOOKED_AT = 0.1
+"""Of the words and of the texts, how many training does not see, to look at it with."""
+SINGLE_WORDS, SHORTEST, LONGEST = 0.5, 3, 10
+"""Where no texts are given, half are words, the others so many words in a row: nonsense, but the backbone has a view of it."""
+FACTUAL: tuple[Category, ...] = ("era", "topic_era", "popularity", "acclaim", "taste", "blend")
+"""No text without facts, and hardly one that fits two words drawn by chance, satisfies one of these."""
+
+
+class Course(NamedTuple):
+    """One kind of requests and the items that they are judged on."""
+
+    name: str
+    batches: Batches
+    columns: NDArray[np.int64]
+    """(k,) of what the judge scores."""
+    rows: NDArray[np.int64]
+    """(k,) the same items, among all vectors of a training."""
+    share: float
+    """Of the requests."""
+
+
+class Beyond(NamedTuple):
+    """Texts that are no items, and topics to judge them by."""
+
+    texts: list[str]
+    words: list[str]
+    looked_at_texts: list[str]
+    looked_at_words: list[str]
+
+
+def beyond(seed: int, texts: Sequence[str] = ()) -> Beyond:
+    """Common words, and `texts` of any kind; without them, such as the words make."""
+    random = Random(seed)
+    words = random.sample(vocabulary := common_words(), min(WORDS, len(vocabulary)))
+    pool = list(texts) or _made_up(words, random)
+    random.shuffle(pool)
+    pool = pool[:TEXTS]
+    word, text = (round(LOOKED_AT * len(each)) for each in (words, pool))
+    return Beyond(pool[text:], words[word:], pool[:text], words[:word])
+
+
+def open_course(
+    texts: Sequence[str], words: Sequence[str], embed: Embed, curve: Curve, first_row: int, seed: int
+) -> Course:
+    """Requests about words, judged on texts whose vectors lie from `first_row` on."""
+    grammar, judge = _open(texts, words, embed, curve)
+    columns = np.random.default_rng(seed).permutation(len(texts))[:MOST_COLUMNS]
+    batches = Batches(grammar, judge, [], seed, without=FACTUAL)
+    return Course("words", batches, columns, first_row + columns, OPEN_SHARE)
+
+
+def open_cases(texts: Sequence[str], words: Sequence[str], embed: Embed, per_category: int, seed: int) -> list[Case]:
+    """Requests about words in dev phrasings."""
+    grammar, judge = _open(texts, words, embed, calibrated)
+    return [case for case in cases(grammar, judge, [], "dev", per_category, seed) if case.category not in FACTUAL]
+
+
+def begin(courses: Sequence[Course], phase: str) -> None:
+    """Draw what this phase has, whatever was drawn before."""
+    for course in courses:
+        course.batches.begin(phase)
+
+
+def draws(courses: Sequence[Course], size: int) -> Iterator[tuple[int, list[Drawn]]]:
+    """Requests of one course at a time, by their shares: which one, and `size` of them. Judged only when their turn comes,
+    so that a training that goes on passes over those that it has had."""
+    for place in turns([course.share for course in courses]):
+        yield place, courses[place].batches.draw(size)
+
+
+def turns(shares: Sequence[float]) -> Iterator[int]:
+    """Places in proportion to their shares, spread evenly: always the one that is furthest behind."""
+    had = [0] * len(shares)
+    while True:
+        place = min(range(len(shares)), key=lambda each: ((had[each] + 1) / shares[each], each))
+        had[place] += 1
+        yield place
+
+
+def _open(texts: Sequence[str], words: Sequence[str], embed: Embed, curve: Curve) -> tuple[Grammar, EmbeddingJudge]:
+    catalogue = Catalogue(tuple(Item(str(row), text) for row, text in enumerate(texts)))
+    fits = TopicFits(texts, embed, curve)
+    fits.prepare(words)
+    return Grammar(catalogue, words), EmbeddingJudge(RuleJudge(catalogue), fits)
+
+
+def _made_up(words: Sequence[str], random: Random) -> list[str]:
+    singles = round(SINGLE_WORDS * TEXTS)
+    rows = [" ".join(random.sample(words, random.randint(SHORTEST, LONGEST))) for _ in range(TEXTS - singles)]
+    return random.sample(words, min(singles, len(words))) + rows
