@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from ranker.bundle import Bundle
-from ranker.errors import DataError
+from ranker.errors import ConfigError, DataError
 from ranker.store import Store, is_bundle, served
 from streams.replay.known import KNOWN, Known, gather
 from streams.replay.log import Source
 from streams.replay.onepass import Moved, Pass, Way, share
 from streams.replay.pins import Pins, no_version
-from streams.replay.plan import Job, Outcome, Plan, begin, fixed, planned, version_of
+from streams.replay.plan import PLAN, RANGE, Job, Outcome, Plan, begin, fixed, planned, version_of
 from streams.replay.segments import Layout
 from streams.replay.sidebyside import side_by_side
 from streams.replay.sources import KAFKA, Log, open_source
@@ -76,7 +76,12 @@ def _said(known: Path, log: Log) -> None:
 
 
 def clear(layout: Layout) -> None:
-    """Remove what a replay has written, and nothing else."""
+    """Remove what a replay has written, and nothing else. Raises ConfigError where it could be somebody else's."""
+    noted = any((layout.segments / name).exists() for name in (PLAN, RANGE))
+    if not noted and any((layout.out / name).exists() for name in ("rankings", layout.segments.name)):
+        raise ConfigError(
+            f"{layout.out} holds rankings or segments, but no {PLAN} of a replay: delete them yourself, or choose another --out"
+        )
     shutil.rmtree(layout.out / "rankings", ignore_errors=True)
     shutil.rmtree(layout.segments, ignore_errors=True)
 

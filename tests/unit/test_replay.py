@@ -169,6 +169,16 @@ def test_another_replay_is_not_mixed_in(tmp_path: Path) -> None:
     replay(job_of(tmp_path / "log.jsonl", tmp_path / "out", weights=[0.9]), restart=True)
 
 
+def test_what_is_not_a_replays_is_not_removed(tmp_path: Path) -> None:
+    own = tmp_path / "out" / "rankings" / "mine.csv"
+    own.parent.mkdir(parents=True)
+    own.write_text("years of work")
+    (tmp_path / "log.jsonl").write_bytes(b"\n".join(mixed()))
+    with pytest.raises(ConfigError, match="delete them yourself"):
+        replay(job_of(tmp_path / "log.jsonl", tmp_path / "out"), restart=True)
+    assert own.read_text() == "years of work"
+
+
 def test_a_damaged_segment_is_named_and_can_be_written_again(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     log.write_bytes(b"\n".join(mixed()))

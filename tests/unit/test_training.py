@@ -176,7 +176,7 @@ def test_targets_are_unit_vectors_that_can_say_what_the_judge_says(requests: int
     judged = (wanted @ facts.T).astype(np.float32)
     backbone = random.normal(size=(items, 32)).astype(np.float32)
     backbone /= np.linalg.norm(backbone, axis=1, keepdims=True)
-    targets, facts = item_targets(judged, backbone, rank=6)
+    targets, directions = item_targets(judged, backbone, rank=6)
     np.testing.assert_allclose(np.linalg.norm(targets, axis=1), 1, atol=1e-5)
     # Some direction orders the items as the judge does, and what is not judged stays with the backbone.
     design = targets - targets.mean(axis=0)
@@ -184,7 +184,7 @@ def test_targets_are_unit_vectors_that_can_say_what_the_judge_says(requests: int
     left = (judged - judged.mean(axis=1, keepdims=True)).T - design @ solution
     assert np.square(left).mean() < 0.1 * judged.var(axis=1).mean()
     assert (targets * backbone).sum(axis=1).mean() > 0.3
-    np.testing.assert_allclose(facts @ facts.T, np.eye(len(facts)), atol=1e-5)
+    np.testing.assert_allclose(directions @ directions.T, np.eye(len(directions)), atol=1e-5)
 
 
 def test_a_budget_of_steps_is_exact() -> None:
