@@ -118,7 +118,7 @@ def train(
         typer.Option(
             exists=True,
             dir_okay=False,
-            help="Texts of any kind, one a line, that the towers should not forget to read.",
+            help="Texts of any kind, one a line, to draw 3,000 from that the towers should not forget to read.",
         ),
     ] = None,
 ) -> None:
@@ -132,7 +132,7 @@ def train(
     A training of over five minutes that was killed goes on with the same command, from at most half a minute before.
 
     Examples: ctrlrec train --minutes 10 --out var/towers;
-    ctrlrec train --minutes 20 --judge embedding --texts var/glosses.txt;
+    ctrlrec train --minutes 20 --judge embedding --texts my-texts.txt;
     ctrlrec train --minutes 20 --backbone multi-qa-mpnet-base-dot-v1 --loss mse
     """
     from rich.console import Console
@@ -148,6 +148,7 @@ def train(
     from ranker.training.run import run_training
     from ranker.training.towers import quiet, set_threads
 
+    other = read_texts(texts) if texts else []
     quiet()
     set_threads(threads)
     found = find_backbone(backbone)
@@ -193,8 +194,9 @@ def train(
             loss=loss,
             patience=patience,
             fresh=fresh,
+            judge=f"embedding {embed.encoder[:12]}" if embed else "rule",
             teacher=embed,
-            texts=read_texts(texts) if texts else (),
+            texts=other,
         )
     console = Console()
     try:

@@ -20,18 +20,20 @@ from ranker.taste import Taste
 
 STEEPNESS, MIDDLE = 4.0, 1.3
 """Of the logistic curve, per deviation, and in deviations above the mean."""
+AT_ONCE = 256
+"""Topics whose fits are worked out in one product."""
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 """n texts to (n, d) unit vectors."""
 
 
-Curve = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+FitCurve = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """(topics, n) cosines to (topics, n) fits in [0, 1]."""
 
 
 class TopicFits:
     """How well each text of a pool fits a topic in any words."""
 
-    def __init__(self, texts: Sequence[str], embed: Embed, curve: Curve | None = None) -> None:
+    def __init__(self, texts: Sequence[str], embed: Embed, curve: FitCurve | None = None) -> None:
         """`curve` makes fits of cosines, `calibrated` unless given."""
         self._embed, self._curve = embed, curve or calibrated
         self._vectors = embed(texts)
@@ -49,9 +51,10 @@ class TopicFits:
     def prepare(self, topics: Sequence[str]) -> None:
         """Work out many topics at once, which is faster than one by one."""
         new = [topic for topic in dict.fromkeys(topics) if topic not in self._fits]
-        if new:
-            near = self._embed(new) @ self._vectors.T  # (topics, d) @ (d, n) -> (topics, n)
-            self._fits.update(zip(new, self._curve(near), strict=True))
+        for start in range(0, len(new), AT_ONCE):
+            some = new[start : start + AT_ONCE]
+            near = self._embed(some) @ self._vectors.T  # (topics, d) @ (d, n) -> (topics, n)
+            self._fits.update(zip(some, self._curve(near), strict=True))
 
 
 def calibrated(near: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -23,7 +23,7 @@ class VectorCache:
     ) -> None:
         """`encoder` names the weights: vectors of others are never mixed in. `watch(done, of)` sees new texts go by."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._encoder, self._load, self._watch = encoder, load, watch
+        self.encoder, self._load, self._watch = encoder, load, watch
         self._embed: Embed | None = None
         try:
             self._file = sqlite3.connect(path)
@@ -50,7 +50,7 @@ class VectorCache:
             with self._file:
                 self._file.executemany(
                     "INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)",
-                    ((self._encoder, text, row.tobytes()) for text, row in zip(part, vectors, strict=True)),
+                    ((self.encoder, text, row.tobytes()) for text, row in zip(part, vectors, strict=True)),
                 )
             if self._watch is not None:
                 self._watch(start + len(part), len(new))
@@ -62,7 +62,7 @@ class VectorCache:
             part = texts[start : start + ASKED_AT_ONCE]
             marks = ",".join("?" * len(part))
             query = f"SELECT text, vector FROM vectors WHERE encoder = ? AND text IN ({marks})"  # noqa: S608 - marks only
-            for text, blob in self._file.execute(query, (self._encoder, *part)):
+            for text, blob in self._file.execute(query, (self.encoder, *part)):
                 found[text] = np.frombuffer(blob, dtype=np.float32)
         return found
 

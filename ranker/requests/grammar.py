@@ -49,7 +49,7 @@ class Grammar:
             raise DataError(f"the catalogue has {len(names)} genres with {ENOUGH} items or more; requests need two")
         names = names if len(names) > 1 else []
         self.topics = [Topic((genre,)) for genre in names]
-        self.topics += [Topic(genres) for genres in MOOD_WORDS if all(genre in names for genre in genres)]
+        self.topics += [Topic(genres) for genres in MOOD_WORDS if set(genres) < set(names)]
         has = catalogue.genre_matrix.astype(np.int64)
         together = has.T @ has  # (genres, n) @ (n, genres) -> items with both
         columns = {genre: column for column, genre in enumerate(catalogue.genres)}

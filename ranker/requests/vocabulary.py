@@ -9,7 +9,7 @@ from ranker.errors import DataError
 RAREST, COMMONEST = 2.5, 5.0
 """Zipf frequencies of English, 3 being one in a million words: below are names and misspellings, above are and, that, with."""
 SHORTEST = 4
-FEWEST_TEXTS = 100
+FEWEST_TEXTS = 300
 LOOKED_THROUGH, COMMON_FROM = 20_000, 3.3
 
 

@@ -5,7 +5,7 @@ are then worse than the backbone that they came from. So some of the requests ar
 items of the catalogue, as an embedding model judges them: the untouched backbone itself or a stronger one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from random import Random
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ranker.catalogue import Catalogue, Item
 from ranker.evaluate import Case, cases
-from ranker.judges.embedding import Curve, Embed, EmbeddingJudge, TopicFits, calibrated
+from ranker.judges.embedding import Embed, EmbeddingJudge, FitCurve, TopicFits, calibrated
 from ranker.judges.rule import RuleJudge
 from ranker.requests import Category, Grammar
 from ranker.requests.vocabulary import common_words
@@ -25,7 +25,7 @@ OPEN_SHARE = 0.25
 """Of the requests, how many are about any words."""
 WORDS, TEXTS = 3000, 3000
 LOOKED_AT = 0.1
-"""Of the words and of the texts, how many training does not see, to look at it with."""
+"""Of the words and of the texts, how many are no topics and no texts of training, to look at it with."""
 SINGLE_WORDS, SHORTEST, LONGEST = 0.5, 3, 10
 """Where no texts are given, half are words, the others so many words in a row: nonsense, but the backbone has a view of it."""
 FACTUAL: tuple[Category, ...] = ("era", "topic_era", "popularity", "acclaim", "taste", "blend")
@@ -35,7 +35,6 @@ FACTUAL: tuple[Category, ...] = ("era", "topic_era", "popularity", "acclaim", "t
 class Course(NamedTuple):
     """One kind of requests and the items that they are judged on."""
 
-    name: str
     batches: Batches
     columns: NDArray[np.int64]
     """(k,) of what the judge scores."""
@@ -66,19 +65,38 @@ def beyond(seed: int, texts: Sequence[str] = ()) -> Beyond:
 
 
 def open_course(
-    texts: Sequence[str], words: Sequence[str], embed: Embed, curve: Curve, first_row: int, seed: int
-) -> Course:
-    """Requests about words, judged on texts whose vectors lie from `first_row` on."""
+    texts: Sequence[str],
+    words: Sequence[str],
+    embed: Embed,
+    curve: FitCurve,
+    first_row: int,
+    seed: int,
+    without: Collection[Category] = (),
+) -> Course | None:
+    """Requests about words, judged on texts whose vectors lie from `first_row` on; none where `without` leaves none."""
+    if "topic" in without or {"either", "topic_without", "exclusion"} <= set(without):
+        return None
     grammar, judge = _open(texts, words, embed, curve)
     columns = np.random.default_rng(seed).permutation(len(texts))[:MOST_COLUMNS]
-    batches = Batches(grammar, judge, [], seed, without=FACTUAL)
-    return Course("words", batches, columns, first_row + columns, OPEN_SHARE)
+    batches = Batches(grammar, judge, [], seed, without={*FACTUAL, *without})
+    return Course(batches, columns, first_row + columns, OPEN_SHARE)
 
 
-def open_cases(texts: Sequence[str], words: Sequence[str], embed: Embed, per_category: int, seed: int) -> list[Case]:
+def open_cases(
+    texts: Sequence[str],
+    words: Sequence[str],
+    embed: Embed,
+    per_category: int,
+    seed: int,
+    without: Collection[Category] = (),
+) -> list[Case]:
     """Requests about words in dev phrasings."""
     grammar, judge = _open(texts, words, embed, calibrated)
-    return [case for case in cases(grammar, judge, [], "dev", per_category, seed) if case.category not in FACTUAL]
+    return [
+        case
+        for case in cases(grammar, judge, [], "dev", per_category, seed)
+        if case.category not in {*FACTUAL, *without}
+    ]
 
 
 def begin(courses: Sequence[Course], phase: str) -> None:
@@ -103,7 +121,7 @@ def turns(shares: Sequence[float]) -> Iterator[int]:
         yield place
 
 
-def _open(texts: Sequence[str], words: Sequence[str], embed: Embed, curve: Curve) -> tuple[Grammar, EmbeddingJudge]:
+def _open(texts: Sequence[str], words: Sequence[str], embed: Embed, curve: FitCurve) -> tuple[Grammar, EmbeddingJudge]:
     catalogue = Catalogue(tuple(Item(str(row), text) for row, text in enumerate(texts)))
     fits = TopicFits(texts, embed, curve)
     fits.prepare(words)

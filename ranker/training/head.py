@@ -6,11 +6,11 @@ of requests in the time that fine-tuning takes for a few thousand.
 
 A request amounts to p₊·u₊ - p₋·u₋: two unit directions among the items, that of what is wanted and that of what is refused,
 each found by looking at the tokens that name it, times the chance that there is such a thing at all. A direction is what the
-encoder itself makes of those tokens, and where they lie in the subspace of the judged facts, which alone is learned: words
-that no training had keep the backbone's meaning. A request about one thing has both directions the same, so that things are
-named alike whether they are wanted or not. Between yes and no the sum is short, and bringing it to unit length would blow up
-the last digits of what was read; so a fixed vector is added along which the items hardly differ. It changes next to no order,
-and a request half understood moves scores half as far.
+encoder itself makes of those tokens, and where they lie in the subspace of the judged facts, which is what a head learns:
+words that no training had keep the meaning that the encoder gives them. A request about one thing has both directions the
+same, so that things are named alike whether they are wanted or not. Between yes and no the sum is short, and bringing it to
+unit length would blow up the last digits of what was read; so a fixed vector is added along which the items hardly differ. It
+changes next to no order, and a request half understood moves scores half as far.
 """
 
 from pathlib import Path

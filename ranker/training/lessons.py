@@ -74,7 +74,7 @@ def read_requests(
 ) -> Read:
     """Reads requests through the encoder as it is, by the courses' shares.
 
-    They are kept in parts of the checkpoint, since reading is much of a training and must not be done twice.
+    They are kept in parts of the checkpoint, since they must not be read twice.
     """
     started, reader = time.monotonic(), tower.reader()
     begin(courses, "reading")

@@ -61,9 +61,9 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True):
     loss: Loss = "correlation"
     """Of the request tower. The item tower's is the cosine to its targets."""
     judge: str = "rule"
-    """Of topics in words: `embedding`, or by the untouched backbone alone and not on the catalogue."""
+    """`rule`, words being judged by the untouched backbone and not on the catalogue; or `embedding` and its weights' digest."""
     texts: int = 0
-    """Given to train with beside the catalogue."""
+    """Given beside the catalogue; at most 3,000 of them are drawn, a tenth of those for looks alone."""
     curve: dict[str, list[Point]] = {}
     """By phase."""
     kept_step: int | None = None
@@ -88,15 +88,16 @@ def run_training(
     loss: Loss = "correlation",
     patience: int = PATIENCE,
     fresh: bool = False,
+    judge: str = "rule",
     teacher: Embed | None = None,
     texts: Sequence[str] = (),
 ) -> TrainingRecord:
     """Trains on the data set and writes both towers, the tokenizer and training.json below `out`.
 
     Measures with `per_category` requests in held-out phrasings by held-out users; 0 leaves the measuring out. A share of
-    the items and whole categories can be held out too, for `ctrlrec evaluate distillation` to measure with. The `teacher`
-    judges what fits words that are no facts of the catalogue, over its items and over `texts`, see `train`. Raises DataError
-    where the data set or the backbone cannot be read.
+    the items and whole categories can be held out too, for `ctrlrec evaluate distillation` to measure with. The
+    `teacher`, which `judge` names, judges what fits words that are no facts of the catalogue, over its items and over
+    `texts`, see `train`. Raises DataError where the data set or the backbone cannot be read.
 
     A long training is looked at on dev phrasings, unless `patience` is 0, and can be killed: the same call goes on with the
     unfinished one below `out`, unless `fresh`; raises ConfigError where that is of other settings.
@@ -125,7 +126,7 @@ def run_training(
         "without": sorted(without),
         "backbone": _sha256(backbone / "model.safetensors"),
         "catalogue": dataset.catalogue.digest(),
-        "judge": "embedding" if teacher else "rule",
+        "judge": judge,
         "texts": hashlib.sha256("\n".join(texts).encode()).hexdigest(),
         "tastes": hashlib.sha256(repr(tastes).encode()).hexdigest(),
     }
@@ -172,7 +173,7 @@ def run_training(
         evaluation=report,
         zero_shot=zero_shot,
         loss=loss,
-        judge="embedding" if teacher else "rule",
+        judge=judge,
         texts=len(texts),
         curve=trained.curve,
         kept_step=trained.kept_step,

@@ -14,7 +14,6 @@ RANK = 48
 """Directions kept. MovieLens has about forty facts; what comes after is the shape of the sample."""
 SHARE = 0.9
 """Of an item's unit length, what the judged directions may take at most; the rest stays with the backbone's own meaning."""
-CHUNK = 512
 
 
 class Targets(NamedTuple):

@@ -24,7 +24,7 @@ from ranker.taste import Taste
 from ranker.training.batches import Batches
 from ranker.training.budget import Budget
 from ranker.training.checkpoint import Checkpoint
-from ranker.training.courses import MOST_COLUMNS, OPEN_SHARE, Course, beyond, open_cases, open_course
+from ranker.training.courses import MOST_COLUMNS, OPEN_SHARE, WORDS, Course, beyond, open_cases, open_course
 from ranker.training.curve import Point
 from ranker.training.descent import Descent, Watch, descend
 from ranker.training.lessons import read_requests
@@ -105,11 +105,11 @@ def train(
     rows = np.arange(len(catalogue)) if rows is None else rows
     other = beyond(seed, texts)
     item_texts = [*catalogue.texts(), *other.texts]
-    embed, curve = (teacher, calibrated) if teacher else (copy.deepcopy(item).eval().embed, as_it_is)
-    batches = Batches(*_judged_by(catalogue, teacher), tastes, seed, without=without)
-    course = open_course(other.texts, other.words, embed, curve, len(catalogue), seed)
+    embed, fit_curve = (teacher, calibrated) if teacher else (copy.deepcopy(item).eval().embed, as_it_is)
+    batches = Batches(*_judged_by(catalogue, rows, teacher, seed), tastes, seed, without=without)
+    course = open_course(other.texts, other.words, embed, fit_curve, len(catalogue), seed, without)
     chosen = np.random.default_rng(seed).permutation(rows)[:MOST_COLUMNS]
-    courses = [Course("facts", batches, chosen, chosen, 1 - OPEN_SHARE), course]
+    courses = [Course(batches, chosen, chosen, 1 - OPEN_SHARE), *([course] if course else [])]
     if (kept := checkpoint.load("targets")) is None:
         zero_shot = item.eval().embed(item_texts)
         items, others = np.split(zero_shot, [len(catalogue)])
@@ -138,7 +138,7 @@ def train(
     read = read_requests(request, courses, budget.part(shares.reading), watch, checkpoint)
     measure = None
     if dev:
-        cases = open_cases(other.looked_at_texts, other.looked_at_words, embed, LOOKED_AT_CASES, seed)
+        cases = open_cases(other.looked_at_texts, other.looked_at_words, embed, LOOKED_AT_CASES, seed, without)
         unlike = torch.from_numpy(item.embed(other.looked_at_texts))
         everything = np.arange(len(unlike))
         sets = [DevSet("facts", dev, chosen, vectors[chosen]), DevSet("words", cases, everything, unlike)]
@@ -185,13 +185,16 @@ def train(
     )
 
 
-def _judged_by(catalogue: Catalogue, teacher: Embed | None) -> tuple[Grammar, CatalogueJudge]:
-    """Facts by rules; with a teacher, half the topics are words of the titles, which it judges."""
+def _judged_by(
+    catalogue: Catalogue, rows: NDArray[np.int64], teacher: Embed | None, seed: int
+) -> tuple[Grammar, CatalogueJudge]:
+    """Facts by rules; with a teacher, half the topics are words of the titles of `rows`, which it judges."""
     rule = RuleJudge(catalogue)
     if teacher is None:
         return Grammar(catalogue), rule
     fits = TopicFits([topic_text(item) for item in catalogue.items], teacher)
-    fits.prepare(words := catalogue_words(catalogue))
+    found = catalogue_words(Catalogue(tuple(catalogue.items[row] for row in rows)))
+    fits.prepare(words := random.Random(seed).sample(found, min(WORDS, len(found))))
     return Grammar(catalogue, words), EmbeddingJudge(rule, fits)
 
 

@@ -82,12 +82,14 @@ def tune(
         decay=DECAY,
         stopping=stopping,
     )
+    tower.eval()
     return Tuned(descent, stopping.step if stopping else None)
 
 
 def add_neutral(tower: Tower, batches: Batches, item_vectors: Tensor) -> None:
     """Give the head its fixed vector between yes and no, the last of training, by what the tower makes of some requests."""
     assert tower.head is not None
+    batches.begin("neutral")
     readings = Readings()
     for _, reading in tower.reader().read([drawn.text for drawn in batches.draw(NEUTRAL_BY)]):
         readings.append(reading)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ranker.errors import DataError
 from ranker.judges.embedding import as_it_is, calibrated
-from ranker.requests import Grammar
+from ranker.requests import Category, Grammar
 from ranker.requests.spec import Words
 from tests.unit.small_data import small_dataset
 
@@ -20,6 +20,7 @@ from ranker.training.courses import (
     LOOKED_AT,
     TEXTS,
     WORDS,
+    Course,
     beyond,
     draws,
     open_cases,
@@ -58,6 +59,7 @@ def test_what_training_is_looked_at_with_it_never_sees() -> None:
 
 def test_a_course_of_words_asks_about_words_and_is_judged_on_its_texts() -> None:
     course = open_course(POOL, TOPICS, by_letters, as_it_is, first_row=100, seed=1)
+    assert course is not None
     assert sorted(course.columns) == list(range(len(POOL)))
     assert (course.rows == course.columns + 100).all()
     drawn = next(draws([course], 200))[1]
@@ -68,6 +70,19 @@ def test_a_course_of_words_asks_about_words_and_is_judged_on_its_texts() -> None
         row for row, each in enumerate(drawn) if each.spec.wanted == (Words("harbour"),) and not each.spec.refused
     )
     assert {POOL[place].split()[0] for place in np.argsort(-judged.scores[wish])[:3]} == {"harbour"}
+
+
+def test_what_is_left_out_is_left_out_of_words_too() -> None:
+    def course(*without: Category) -> Course | None:
+        return open_course(POOL, TOPICS, by_letters, as_it_is, first_row=0, seed=1, without=without)
+
+    left = course("exclusion", "topic_without")
+    assert left is not None
+    assert not any(each.spec.refused for each in left.batches.draw(200))
+    assert course("topic") is None
+    assert course("either", "exclusion", "topic_without") is None
+    looks = open_cases(POOL, TOPICS, by_letters, per_category=3, seed=2, without=["exclusion"])
+    assert {case.category for case in looks} <= {"topic", "either", "topic_without"}
 
 
 def test_the_looks_are_in_dev_phrasings_of_what_words_can_be_asked() -> None:
