@@ -20,6 +20,7 @@ ENOUGH = 5
 FRAMED = 0.1
 """Of the shapes in training, how many are put together from a frame."""
 USUAL = 1.3
+"""In training, how much the usual phrasings are preferred: 1 is not at all."""
 TWO_REFUSED = 0.1
 """Of the refusals, how many are about two topics at once."""
 OPEN = 0.5

@@ -7,10 +7,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+from ranker.bundle import Calibration
 from ranker.cli import app
 from ranker.errors import ConfigError
 from tests.unit.tiny_towers import data
@@ -105,6 +107,20 @@ def test_the_best_tower_on_dev_phrasings_is_kept(whole: Path) -> None:
     assert list(looks) == [*range(2, 17, 2), 17]
     assert record.kept_step is not None
     assert looks[record.kept_step] == max(looks.values())
+
+
+def test_a_long_training_is_calibrated_without_dropout(
+    looked_at: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training: list[bool] = []
+
+    def calibrate(cases: object, embed: Any, items: object) -> Calibration:
+        training.append(embed.__self__.training)
+        return Calibration(slope=1, intercept=0)
+
+    monkeypatch.setattr("ranker.training.run.calibrate", calibrate)
+    train(tmp_path)
+    assert training == [False]
 
 
 def test_a_long_training_tunes_the_encoder_but_for_its_words(whole: Path) -> None:
