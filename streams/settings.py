@@ -53,7 +53,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Records of one topic that are handled as one unit, at most."""
     runs_in_flight: Annotated[int, Meta(ge=1)] = 8
     """Runs whose outputs the broker has not yet confirmed, per topic."""
-    fetch_wait: Annotated[float, Meta(gt=0, le=1)] = 0.005
+    fetch_wait: Annotated[float, Meta(gt=0, le=1)] = 0.003
     """Seconds that the broker may hold back an answer to wait for more records, while some come: the shorter, the sooner
     one is ranked, and the more it costs."""
     max_event_bytes: Annotated[int, Meta(ge=1024)] = 900_000

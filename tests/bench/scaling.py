@@ -27,15 +27,20 @@ LOOK = 0.25
 
 
 class Rates(NamedTuple):
-    """Lists a second, of all workers together; and of the first worker alone what follows."""
+    """Lists a second, of all workers together."""
 
     clock: float
     own: float
     """Of processor time of each worker's own: by the clock, where each has a core to itself and nothing else to wait for."""
     busy: float
-    """Share of the time in which it had its core: near 1, it waits for nothing else."""
+    """Share of the time in which the first worker had its core: near 1, it waits for nothing else."""
+
+
+class Memory(NamedTuple):
+    """Bytes of one worker."""
+
     idle: float
-    """Bytes of memory while it is ready and has nothing to do."""
+    """While it is ready and has nothing to do."""
     most: float
     """While all lists, sent at once, were worked off."""
 
@@ -49,6 +54,7 @@ def figures(bench: Bench) -> Iterator[Figure]:
             for workers, of in rates.items():
                 settings = prepared(bench, bootstrap, f"scale-{workers}-{turn}.", user_list_rate=0)
                 of.append(_rates(bench, settings, lists, workers))
+        memory = _burst(bench, prepared(bench, bootstrap, "burst.", user_list_rate=0), lists)
     one, two = (Rates(*map(median, zip(*rates[workers], strict=True))) for workers in (1, 2))
     bound = (Bound("ratio", "at least", 1.7),)
     # Where the second worker shares its core with the broker, the clock tells of the broker, too.
@@ -58,11 +64,16 @@ def figures(bench: Bench) -> Iterator[Figure]:
     yield Figure("scale.processor", two.own, "lists/s", two.own / one.own, "one worker's, each on a core", bound)
     yield Figure("scale.busy", one.busy * 100, "% of a core")
     bounds = (Bound("ratio", "at most", 1.5),)
-    yield Figure("burst.memory", one.most / 1e6, "MB", one.most / one.idle, "the idle worker's", bounds)
+    yield Figure("burst.memory", memory.most / 1e6, "MB", memory.most / memory.idle, "the idle worker's", bounds)
 
 
 def _rates(bench: Bench, settings: Settings, lists: list[CandidateList], workers: int) -> Rates:
-    """Of so many workers, from when all lists lie at the broker until little is left; nobody reads the rankings."""
+    """Of so many workers, from when all of them are ready until little is left; nobody reads the rankings.
+
+    All lists lie at the broker before the first worker starts: one that kept up with their sending would have ranked its
+    half by the time that all were sent, and two would be measured of whom one has nothing to do.
+    """
+    publish_lists(settings, lists, LISTS)
     cores = (bench.cores.work, bench.cores.second)[:workers]
     with ExitStack() as stack:
         running = [
@@ -74,23 +85,43 @@ def _rates(bench: Bench, settings: Settings, lists: list[CandidateList], workers
             stack.callback(worker.stop)
         for worker in running:
             worker.wait_ready()
-        memory = [float(psutil.Process(running[0].process.pid).memory_info().rss)]
-        publish_lists(settings, lists, LISTS)
         began, first = time.perf_counter(), [_ranked(worker) for worker in running]
-        last = first
-        while sum(ranked for ranked, _ in last) < MOST * LISTS:
-            time.sleep(LOOK)
-            last = [_ranked(worker) for worker in running]
-            memory.append(float(psutil.Process(running[0].process.pid).memory_info().rss))
-            if time.perf_counter() > began + TIMEOUT:
-                raise RuntimeError(f"{LISTS} lists were not ranked in {TIMEOUT:.0f} s")
+        last = list(_looks(running))[-1]
         seconds = time.perf_counter() - began
     done = [(ranked - before, cpu - spent) for (before, spent), (ranked, cpu) in zip(first, last, strict=True)]
     total = sum(ranked for ranked, _ in done)
-    if total < LEFT * LISTS or not all(ranked and cpu for ranked, cpu in done):
-        raise RuntimeError(f"only {total:.0f} of {LISTS} lists were left when all had been sent")
+    if total < LEFT * LISTS or not all(ranked > LEFT * total and cpu for ranked, cpu in done):
+        raise RuntimeError(f"of {LISTS} lists, these were left for the workers when all were ready: {done}")
     own = sum(ranked / cpu for ranked, cpu in done)
-    return Rates(total / seconds, own, done[0][1] / seconds, memory[0], max(memory))
+    return Rates(total / seconds, own, done[0][1] / seconds)
+
+
+def _burst(bench: Bench, settings: Settings, lists: list[CandidateList]) -> Memory:
+    """Of one worker, to which all lists are sent while it is ready."""
+    worker = WorkerProcess(settings, bench.folder / "burst.log", wrap=bench.cores.wrap)
+    worker.start()
+    try:
+        worker.wait_ready()
+        process = psutil.Process(worker.process.pid)
+        memory = [process.memory_info().rss]
+        publish_lists(settings, lists, LISTS)
+        memory += [process.memory_info().rss for _ in _looks([worker])]
+    finally:
+        worker.stop()
+    return Memory(memory[0], max(memory))
+
+
+def _looks(running: list[WorkerProcess]) -> Iterator[list[tuple[float, float]]]:
+    """`_ranked` of each, again and again until little is left. Raises RuntimeError if that takes too long."""
+    deadline = time.perf_counter() + TIMEOUT
+    while True:
+        last = [_ranked(worker) for worker in running]
+        yield last
+        if sum(ranked for ranked, _ in last) >= MOST * LISTS:
+            return
+        if time.perf_counter() > deadline:
+            raise RuntimeError(f"{LISTS} lists were not ranked in {TIMEOUT:.0f} s")
+        time.sleep(LOOK)
 
 
 def _ranked(worker: WorkerProcess) -> tuple[float, float]:
