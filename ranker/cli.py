@@ -121,6 +121,13 @@ def train(
             help="Texts of any kind, one a line, to draw 3,000 from that the towers should not forget to read.",
         ),
     ] = None,
+    triples: Annotated[
+        Path | None,
+        typer.Option(
+            help="What `ctrlrec synthesize` made of --data, by a language model or any judge: half of what the request tower "
+            "learns from in the end.",
+        ),
+    ] = None,
 ) -> None:
     """Train both towers from the backbone, then measure them on phrasings and users held out.
 
@@ -133,6 +140,7 @@ def train(
 
     Examples: ctrlrec train --minutes 10 --out var/towers;
     ctrlrec train --minutes 20 --judge embedding --texts my-texts.txt;
+    ctrlrec train --minutes 20 --triples var/triples;
     ctrlrec train --minutes 20 --backbone multi-qa-mpnet-base-dot-v1 --loss mse
     """
     from rich.console import Console
@@ -197,8 +205,11 @@ def train(
             judge=f"embedding {embed.encoder[:12]}" if embed else "rule",
             teacher=embed,
             texts=other,
+            triples=triples,
         )
     console = Console()
+    if record.triples:
+        console.print(f"{record.triples:,} triples judged by {record.triples_judge}", highlight=False)
     try:
         draw(out / PICTURE, record.curve)
     except ImportError:

@@ -120,8 +120,11 @@ class Worker:
             loop.add_signal_handler(sign, drain)
         # From here on: SIGTERM must end a start that hangs, too.
         watch([Limit("stopping went on", self._stopping_for, self._settings.drain_timeout)])
-        async with AsyncExitStack() as stack:
+        async with AsyncExitStack() as last, AsyncExitStack() as stack:
             await self._start_unless(stop, stack)
+            # It beats until all parts have stopped: who drains for long is alive.
+            beating = asyncio.create_task(heartbeat(self._health, self._metrics))
+            last.callback(beating.cancel)
             self._health.beat()
             watch(self._limits())
             followed = self._control_topic, self._vector_topic
@@ -131,7 +134,7 @@ class Worker:
                 self._vector_topic.follow(),
                 self._swaps.follow(),
                 self._canaries.follow(),
-                heartbeat(self._health, self._metrics),
+                asyncio.shield(beating),
                 watch_state(self._app, self._agents, self._controls, followed, self._health, self._metrics),
                 watch_lag(self._app, self._control_topic, self._metrics),
                 upkeep(self._controls, self._late, self._outbox, self._settings, partial(self._mine, "items")),

@@ -7,9 +7,10 @@ items of the catalogue, as an embedding model judges them: the untouched backbon
 
 from collections.abc import Collection, Iterator, Sequence
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ranker.catalogue import Catalogue, Item
@@ -32,6 +33,40 @@ FACTUAL: tuple[Category, ...] = ("era", "topic_era", "popularity", "acclaim", "t
 """No text without facts, and hardly one that fits two words drawn by chance, satisfies one of these."""
 
 
+class Scored(NamedTuple):
+    """b requests, and what is said of k items."""
+
+    texts: list[str]
+    """As the request tower reads them."""
+    rows: NDArray[np.int64]
+    """(k,) the items, among all vectors of a training."""
+    scores: NDArray[np.float32]
+    """(b, 3, k) of each request as a whole, of what it wants and of what it refuses; NaN where nothing is said."""
+    present: NDArray[np.float32]
+    """(b, 2), 1 where something is wanted, where something is refused."""
+
+
+class Source(Protocol):
+    """Where requests come from, with what is said of them."""
+
+    @property
+    def share(self) -> float:
+        """Of the requests, in proportion to the other sources'."""
+        ...
+
+    def begin(self, phase: str) -> None:
+        """Draw what this phase has, whatever was drawn before."""
+        ...
+
+    def draw(self, size: int) -> Sequence[Any]:
+        """The next requests, for `scored`."""
+        ...
+
+    def scored(self, drawn: Sequence[Any], items: int) -> Scored:
+        """What is said of them; of so many items, drawn by chance, where it can be said of all."""
+        ...
+
+
 class Course(NamedTuple):
     """One kind of requests and the items that they are judged on."""
 
@@ -42,6 +77,21 @@ class Course(NamedTuple):
     """(k,) the same items, among all vectors of a training."""
     share: float
     """Of the requests."""
+
+    def begin(self, phase: str) -> None:
+        """Draw what this phase has, whatever was drawn before."""
+        self.batches.begin(phase)
+
+    def draw(self, size: int) -> list[Drawn]:
+        """The next requests. Judged only when their turn comes: a training that goes on passes over those it has had."""
+        return self.batches.draw(size)
+
+    def scored(self, drawn: Sequence[Drawn], items: int) -> Scored:
+        """What the judge says of some of the course's items."""
+        judged = self.batches.judge(drawn)
+        some = torch.randperm(len(self.rows))[:items].numpy()
+        scores = np.concatenate([judged.scores[:, None], judged.sides], axis=1)[:, :, self.columns[some]]
+        return Scored(judged.texts, self.rows[some], scores, judged.present)
 
 
 class Beyond(NamedTuple):
@@ -99,17 +149,16 @@ def open_cases(
     ]
 
 
-def begin(courses: Sequence[Course], phase: str) -> None:
+def begin(sources: Sequence[Source], phase: str) -> None:
     """Draw what this phase has, whatever was drawn before."""
-    for course in courses:
-        course.batches.begin(phase)
+    for source in sources:
+        source.begin(phase)
 
 
-def draws(courses: Sequence[Course], size: int) -> Iterator[tuple[int, list[Drawn]]]:
-    """Requests of one course at a time, by their shares: which one, and `size` of them. Judged only when their turn comes,
-    so that a training that goes on passes over those that it has had."""
-    for place in turns([course.share for course in courses]):
-        yield place, courses[place].batches.draw(size)
+def draws(sources: Sequence[Source], size: int) -> Iterator[tuple[int, Sequence[Any]]]:
+    """Requests of one source at a time, by their shares: which one, and `size` of them."""
+    for place in turns([source.share for source in sources]):
+        yield place, sources[place].draw(size)
 
 
 def turns(shares: Sequence[float]) -> Iterator[int]:

@@ -28,7 +28,8 @@ class Misunderstood(nn.Module):
             self.intercept = nn.Parameter(torch.full((3, 1), INTERCEPT))
 
     def forward(self, head: Head, read: Reading, items: Tensor, judged: Tensor, present: Tensor) -> Tensor:
-        """The loss of b requests on items (k, d), unit vectors, judged (b, 3, k) as a whole and by side; `present` (b, 2).
+        """The loss of b requests on items (k, d), unit vectors, judged (b, 3, k) as a whole and by side, NaN where
+        nothing is said of an item; `present` (b, 2).
 
         How far the request as a whole is off, and what each side names, by one of: 1 - r, r the correlation of the scores
         given with the judge's; the mean square of σ(slope · cosine + intercept) - judgment; the cross-entropy of that
@@ -44,17 +45,28 @@ class Misunderstood(nn.Module):
         return whole + (wanted + refused) / 2 + SIDES_WEIGHT * named
 
     def apart(self, meant: Tensor, items: Tensor, judged: Tensor) -> Tensor:
-        """(3,) how far (b, 3, d) is from (b, 3, k), mean over the requests."""
+        """(3,) how far (b, 3, d) is from (b, 3, k), mean over the requests of which anything is said."""
+        said, judged = ~judged.isnan(), judged.nan_to_num()
         if self.loss == "correlation":
-            return (1 - correlation(meant @ items.T, judged)).mean(dim=0)
-        cosines = nn.functional.normalize(meant, dim=-1) @ items.T  # (b, 3, d) @ (d, k) -> (b, 3, k)
-        logits = SCALE * (self.slope * cosines + self.intercept)
-        if self.loss == "mse":
-            return MSE_WEIGHT * (torch.sigmoid(logits) - judged).square().mean(dim=(0, 2))
-        return nn.functional.binary_cross_entropy_with_logits(logits, judged, reduction="none").mean(dim=(0, 2))
+            off = 1 - correlation(meant @ items.T, judged, said)  # (b, 3)
+        else:
+            cosines = nn.functional.normalize(meant, dim=-1) @ items.T  # (b, 3, d) @ (d, k) -> (b, 3, k)
+            logits = SCALE * (self.slope * cosines + self.intercept)
+            if self.loss == "mse":
+                each = MSE_WEIGHT * (torch.sigmoid(logits) - judged).square()
+            else:
+                each = nn.functional.binary_cross_entropy_with_logits(logits, judged, reduction="none")
+            off = _mean(each, said).squeeze(-1)
+        anything = said.any(dim=-1)
+        return (off * anything).sum(dim=0) / anything.sum(dim=0).clamp(min=1)
 
 
-def correlation(left: Tensor, right: Tensor) -> Tensor:
-    """Pearson's r of each row of two (..., k): (...), 0 where a row of either is constant."""
-    left, right = (rows - rows.mean(dim=-1, keepdim=True) for rows in (left, right))
+def correlation(left: Tensor, right: Tensor, said: Tensor) -> Tensor:
+    """Pearson's r of each row of two (..., k) over the columns that are `said` (..., k): (...), 0 where either is constant."""
+    left, right = ((rows - _mean(rows, said)) * said for rows in (left, right))
     return nn.functional.cosine_similarity(left, right, dim=-1)
+
+
+def _mean(rows: Tensor, said: Tensor) -> Tensor:
+    """(..., k) -> (..., 1) over the columns that are `said`; 0 where none is."""
+    return (rows * said).sum(dim=-1, keepdim=True) / said.sum(dim=-1, keepdim=True).clamp(min=1)

@@ -27,6 +27,7 @@ from ranker.training.losses import Loss
 from ranker.training.stopping import PATIENCE, is_long
 from ranker.training.towers import MAX_LENGTH, Tower, load_tokenizer
 from ranker.training.train import train
+from ranker.training.triples import Told, read_triples
 
 EVALUATION_SEED = 7
 """Not the training's: the same requests are measured whatever a run was seeded with."""
@@ -64,6 +65,9 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True):
     """`rule`, words being judged by the untouched backbone and not on the catalogue; or `embedding` and its weights' digest."""
     texts: int = 0
     """Given beside the catalogue; at most 3,000 of them are drawn, a tenth of those for looks alone."""
+    triples: int = 0
+    """Scores of `triples_judge` that the request tower learned from, too."""
+    triples_judge: str | None = None
     curve: dict[str, list[Point]] = {}
     """By phase."""
     kept_step: int | None = None
@@ -91,13 +95,15 @@ def run_training(
     judge: str = "rule",
     teacher: Embed | None = None,
     texts: Sequence[str] = (),
+    triples: Path | None = None,
 ) -> TrainingRecord:
     """Trains on the data set and writes both towers, the tokenizer and training.json below `out`.
 
     Measures with `per_category` requests in held-out phrasings by held-out users; 0 leaves the measuring out. A share of
     the items and whole categories can be held out too, for `ctrlrec evaluate distillation` to measure with. The
     `teacher`, which `judge` names, judges what fits words that are no facts of the catalogue, over its items and over
-    `texts`, see `train`. Raises DataError where the data set or the backbone cannot be read.
+    `texts`, see `train`. `triples` is a folder of what another judge said, which the request tower learns from, too. Raises
+    DataError where the data set, the backbone or the triples cannot be read.
 
     A long training is looked at on dev phrasings, unless `patience` is 0, and can be killed: the same call goes on with the
     unfinished one below `out`, unless `fresh`; raises ConfigError where that is of other settings.
@@ -114,6 +120,7 @@ def run_training(
     order = np.random.default_rng(seed).permutation(len(dataset.catalogue))
     unseen, seen = np.split(order, [round(len(order) * items_held_out)])
     seen.sort()
+    told = read_triples(triples, dataset.catalogue, seen, users, without) if triples else Told("", [])
     chosen = measured_cases(dataset, users, "dev", CALIBRATION_CASES)
     looked_at = [case for case in chosen if case.category not in without] if patience and is_long(budget) else []
     settings = {
@@ -128,6 +135,7 @@ def run_training(
         "catalogue": dataset.catalogue.digest(),
         "judge": judge,
         "texts": hashlib.sha256("\n".join(texts).encode()).hexdigest(),
+        "triples": told.digest,
         "tastes": hashlib.sha256(repr(tastes).encode()).hexdigest(),
     }
     checkpoint = Checkpoint(out / FOLDER, settings, fresh=fresh, kept=is_long(budget))
@@ -147,6 +155,7 @@ def run_training(
         patience=patience,
         teacher=teacher,
         texts=texts,
+        questions=told.questions,
     )
     report = zero_shot = None
     if measured:
@@ -175,6 +184,8 @@ def run_training(
         loss=loss,
         judge=judge,
         texts=len(texts),
+        triples=told.triples,
+        triples_judge=told.judge or None,
         curve=trained.curve,
         kept_step=trained.kept_step,
     )

@@ -24,7 +24,7 @@ from ranker.taste import Taste
 from ranker.training.batches import Batches
 from ranker.training.budget import Budget
 from ranker.training.checkpoint import Checkpoint
-from ranker.training.courses import MOST_COLUMNS, OPEN_SHARE, WORDS, Course, beyond, open_cases, open_course
+from ranker.training.courses import MOST_COLUMNS, OPEN_SHARE, WORDS, Course, Source, beyond, open_cases, open_course
 from ranker.training.curve import Point
 from ranker.training.descent import Descent, Watch, descend
 from ranker.training.lessons import read_requests
@@ -33,6 +33,7 @@ from ranker.training.stopping import PATIENCE, DevAuc, DevSet, is_long
 from ranker.training.targets import item_targets
 from ranker.training.teaching import teach
 from ranker.training.towers import Tower
+from ranker.training.triples import Question, Triples
 from ranker.training.tuning import add_neutral, tune
 
 
@@ -91,13 +92,15 @@ def train(
     patience: int = PATIENCE,
     teacher: Embed | None = None,
     texts: Sequence[str] = (),
+    questions: Sequence[Question] = (),
 ) -> Trained:
     """Trains both towers, in place, on requests in training phrasings by users with these tastes.
 
     `rows` are the items of the catalogue to train with, all unless given; no request is of a category in `without`. With
     cases of `dev`, the request tower that orders the items best for them is kept, and `patience` looks without a better one
     end it. What fits words that are no facts is judged by the `teacher` or, without one, by the backbone itself; on the
-    catalogue only by a teacher. `texts` are such as are no items, see `beyond`.
+    catalogue only by a teacher. `texts` are such as are no items, see `beyond`. Half of the requests that the request tower
+    as a whole learns from are `questions` that some judge has answered, where there are any.
     Goes on from `checkpoint`, where it holds something.
     """
     started = time.monotonic()
@@ -161,7 +164,8 @@ def train(
     del read  # some gigabytes, after a long training
     request.head = taught.head
     tuning = budget.part(shares.tuning)
-    tuned = tune(request, taught.misunderstood, courses, vectors, tuning, seed, watch, checkpoint, measure, patience)
+    sources: list[Source] = [*courses, *([Triples(questions, seed)] if questions else [])]
+    tuned = tune(request, taught.misunderstood, sources, vectors, tuning, seed, watch, checkpoint, measure, patience)
     add_neutral(request, batches, vectors[: len(catalogue)])
     return Trained(
         request,

@@ -7,16 +7,15 @@ refusal where no head over the same readings does, however many phrasings it is 
 
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ranker.training.batches import Batches, Drawn
+from ranker.training.batches import Batches
 from ranker.training.budget import Budget
 from ranker.training.checkpoint import Checkpoint
-from ranker.training.courses import Course, begin, draws
+from ranker.training.courses import Source, begin, draws
 from ranker.training.descent import Descent, Watch, descend
 from ranker.training.losses import Misunderstood
 from ranker.training.readings import Readings
@@ -39,7 +38,7 @@ class Tuned(NamedTuple):
 def tune(
     tower: Tower,
     misunderstood: Misunderstood,
-    courses: Sequence[Course],
+    sources: Sequence[Source],
     item_vectors: Tensor,
     budget: Budget,
     seed: int,
@@ -48,7 +47,7 @@ def tune(
     dev: DevAuc | None,
     patience: int,
 ) -> Tuned:
-    """Tunes the tower, which has a head, in place, to find the courses' items among all items' vectors (n, d).
+    """Tunes the tower, which has a head, in place, to find the sources' items among all items' vectors (n, d).
 
     The best by `dev` is kept, where there is one.
     """
@@ -56,17 +55,14 @@ def tune(
     assert head is not None
     torch.manual_seed(seed)
 
-    def loss_of(drawn: tuple[int, list[Drawn]]) -> Tensor:
-        course, requests = courses[drawn[0]], drawn[1]
-        judged = course.batches.judge(requests)
-        some = torch.randperm(len(course.rows))[:ITEMS].numpy()
-        items = item_vectors[course.rows[some]]
-        scores = np.concatenate([judged.scores[:, None], judged.sides], axis=1)[:, :, course.columns[some]]
-        (directions, sides), order = tower.understood_in_parts(tower.tokenize(judged.texts))
-        scored, present = torch.from_numpy(scores)[order], torch.from_numpy(judged.present)[order]
-        return misunderstood.of_sides(directions, sides, items, scored, present)
+    def loss_of(drawn: tuple[int, Sequence[Any]]) -> Tensor:
+        place, requests = drawn
+        scored = sources[place].scored(requests, ITEMS)
+        (directions, sides), order = tower.understood_in_parts(tower.tokenize(scored.texts))
+        scores, present = torch.from_numpy(scored.scores)[order], torch.from_numpy(scored.present)[order]
+        return misunderstood.of_sides(directions, sides, item_vectors[scored.rows], scores, present)
 
-    begin(courses, "tuning")
+    begin(sources, "tuning")
     tower.freeze(0)
     tower.train(bool(dev))  # without dropout where there is no time to overfit; the head has noise of its own
     head.train()
@@ -74,7 +70,7 @@ def tune(
     descent = descend(
         "request tower",
         [(tower.encoder, ENCODER_RATE), (head, HEAD_RATE), (misunderstood, HEAD_RATE)],
-        draws(courses, BATCH),
+        draws(sources, BATCH),
         loss_of,
         budget,
         watch,

@@ -58,6 +58,8 @@ def test_a_hung_agent_does_not_hold_up_the_end(sturdy: str, fleets: Callable[...
     assert event["event_id"] not in live.outputs.rankings
     began = time.monotonic()
     worker.process.send_signal(signal.SIGTERM)
+    time.sleep(2)
+    assert worker.metrics()["feedranker_heartbeat_timestamp_seconds"] > time.time() - 1.5  # alive, as long as it drains
     assert worker.process.wait(30) == 70
     print(f"ended after {time.monotonic() - began:.1f} s")
     assert "stopping went on for" in worker.log.read_text()

@@ -41,6 +41,23 @@ def test_the_losses_are_what_their_formulas_say() -> None:
         np.testing.assert_allclose(found, value, rtol=1e-4)
 
 
+@pytest.mark.parametrize("name", LOSSES)
+def test_of_what_nothing_is_said_nothing_is_learned(name: Loss) -> None:
+    meant, items, judged = some()
+    judged[:, :, [1, 4]] = torch.nan
+    judged[2, 1] = torch.nan  # a side of which nothing at all is said
+    loss, others = Misunderstood(name), [0, 2, 3, 5, 6]
+    found = loss.apart(meant.requires_grad_(), items, judged)
+    left = loss.apart(meant, items[others], judged[:, :, others])
+    np.testing.assert_allclose(found[[0, 2]].tolist(), left[[0, 2]].tolist(), rtol=1e-5)
+    three = loss.apart(meant[[0, 1, 3]], items[others], judged[[0, 1, 3]][:, :, others])
+    assert found[1].item() == pytest.approx(three[1].item(), rel=1e-5)
+    (gradient,) = torch.autograd.grad(found.sum(), meant)
+    assert gradient.isfinite().all()
+    assert not gradient[2, 1].any()
+    assert gradient[2, 0].any()
+
+
 @pytest.mark.parametrize("name", ["mse", "cross-entropy"])
 def test_the_calibration_is_learned(name: Loss) -> None:
     meant, items, _ = some()

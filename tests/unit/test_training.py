@@ -78,8 +78,9 @@ def test_the_correlation_is_pearsons() -> None:
     generator = torch.Generator().manual_seed(3)
     left, right = torch.rand(4, 9, generator=generator), torch.rand(4, 9, generator=generator)
     expected = [np.corrcoef(a, b)[0, 1] for a, b in zip(left.numpy(), right.numpy(), strict=True)]
-    np.testing.assert_allclose(correlation(left, right).numpy(), expected, atol=1e-5)
-    assert correlation(torch.ones(1, 3), torch.rand(1, 3)).tolist() == [0]
+    everything = torch.ones(4, 9, dtype=torch.bool)
+    np.testing.assert_allclose(correlation(left, right, everything).numpy(), expected, atol=1e-5)
+    assert correlation(torch.ones(1, 3), torch.rand(1, 3), everything[:1, :3]).tolist() == [0]
 
 
 def test_a_head_reads_every_layer_and_no_padding() -> None:
