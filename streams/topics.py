@@ -4,7 +4,7 @@ import time
 from typing import Any, NamedTuple
 
 from ranker.errors import BrokerError
-from streams.kafka import broker_errors, check_reachable, kafka_python_connection
+from streams.kafka import broker_errors, check_reachable, explained, kafka_python_connection
 from streams.settings import Settings
 
 REPAIRED = {"cleanup.policy": "compact", "min.compaction.lag.ms": str(3600 * 1000)}
@@ -102,6 +102,8 @@ def _partitions(admin: Any, settings: Settings) -> dict[str, int]:
 
 
 def _create(admin: Any, settings: Settings, missing: list[str]) -> None:
+    from kafka.errors import TopicAuthorizationFailedError
+
     # With the brokers' default of 1, a write would be acknowledged that a single broker's loss undoes.
     durability = {"min.insync.replicas": str(settings.replication - 1)} if settings.replication > 2 else {}
     wanted = {
@@ -113,6 +115,8 @@ def _create(admin: Any, settings: Settings, missing: list[str]) -> None:
         for name in missing
     }
     for topic in admin.create_topics(wanted, raise_errors=False)["topics"]:
+        if topic["error_code"] == TopicAuthorizationFailedError.errno:
+            raise explained(TopicAuthorizationFailedError(f"to create {topic['name']}"), settings)
         # Another process may have been quicker; whether it made the same is checked afterwards.
         if topic["error_code"] not in (NO_ERROR, TOPIC_ALREADY_EXISTS):
             raise BrokerError(f"cannot create {topic['name']}: {topic['error_message'] or topic['error_code']}")

@@ -168,12 +168,13 @@ class Worker:
         os._exit(0)  # a thread of Faust's that was stopped before it had started never ends
 
     async def _start(self, stack: AsyncExitStack) -> None:
-        stack.callback(self._towers.shutdown, cancel_futures=True)
         host, port = self._settings.monitoring_host, self._settings.monitoring_port
         try:
             server = stack.enter_context(MonitoringServer(self._registry, self._health, host, port))
         except OSError as error:
             raise ConfigError(f"CTRLREC_MONITORING_PORT: {error.strerror}") from error
+        # It waits for a call that is under way; away from the event loop, which goes on beating.
+        stack.push_async_callback(asyncio.to_thread, self._towers.shutdown, cancel_futures=True)
         for part in (self._outbox, self._control_topic, self._vector_topic):
             await part.start()
             stack.push_async_callback(part.stop)

@@ -16,6 +16,7 @@ from ranker.evaluate import Case, Report, cases, evaluate, split_users
 from ranker.judges.embedding import Embed
 from ranker.judges.rule import RuleJudge
 from ranker.requests import Category, Grammar, Split
+from ranker.synthesis.read import Told, read_triples
 from ranker.taste import user_taste
 from ranker.training.budget import Budget
 from ranker.training.calibration import calibrate
@@ -27,7 +28,6 @@ from ranker.training.losses import Loss
 from ranker.training.stopping import PATIENCE, is_long
 from ranker.training.towers import MAX_LENGTH, Tower, load_tokenizer
 from ranker.training.train import train
-from ranker.training.triples import Told, read_triples
 
 EVALUATION_SEED = 7
 """Not the training's: the same requests are measured whatever a run was seeded with."""

@@ -20,6 +20,7 @@ from ranker.judges.question import CatalogueJudge
 from ranker.judges.rule import RuleJudge
 from ranker.requests import Category, Grammar
 from ranker.requests.vocabulary import catalogue_words
+from ranker.synthesis.read import Answered
 from ranker.taste import Taste
 from ranker.training.batches import Batches
 from ranker.training.budget import Budget
@@ -33,7 +34,7 @@ from ranker.training.stopping import PATIENCE, DevAuc, DevSet, is_long
 from ranker.training.targets import item_targets
 from ranker.training.teaching import teach
 from ranker.training.towers import Tower
-from ranker.training.triples import Question, Triples
+from ranker.training.triples import Triples
 from ranker.training.tuning import add_neutral, tune
 
 
@@ -92,7 +93,7 @@ def train(
     patience: int = PATIENCE,
     teacher: Embed | None = None,
     texts: Sequence[str] = (),
-    questions: Sequence[Question] = (),
+    questions: Sequence[Answered] = (),
 ) -> Trained:
     """Trains both towers, in place, on requests in training phrasings by users with these tastes.
 

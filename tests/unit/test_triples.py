@@ -16,6 +16,7 @@ from ranker.errors import DataError
 from ranker.evaluate import auc
 from ranker.requests import Category
 from ranker.synthesis.plan import Plan, Written, write_manifest
+from ranker.synthesis.read import Answered, read_triples
 from ranker.synthesis.write import SCHEMA
 from tests.unit.tiny_towers import TITLES, data
 
@@ -23,7 +24,7 @@ torch = pytest.importorskip("torch")
 
 from ranker.training.run import read_record  # noqa: E402 - what follows needs torch
 from ranker.training.towers import Tower  # noqa: E402
-from ranker.training.triples import Question, Triples, read_triples  # noqa: E402
+from ranker.training.triples import Triples  # noqa: E402
 from tests.unit.tiny_backbone import backbone  # noqa: E402
 
 CATALOGUE = load_dataset(data()).catalogue
@@ -82,8 +83,8 @@ def test_what_cannot_be_trained_with_is_named(tmp_path: Path) -> None:
     refused(damaged, "cannot be read")
 
 
-def question(category: Category, rows: Sequence[int], scores: Sequence[float]) -> Question:
-    return Question(category, category, "drama", np.array(rows), np.array(scores, np.float32))
+def question(category: Category, rows: Sequence[int], scores: Sequence[float]) -> Answered:
+    return Answered(category, category, "drama", np.array(rows), np.array(scores, np.float32))
 
 
 def test_what_is_said_of_each_side() -> None:
