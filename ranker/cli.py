@@ -125,7 +125,7 @@ def train(
         Path | None,
         typer.Option(
             help="What `ctrlrec synthesize` made of --data, by a language model or any judge: half of what the request tower "
-            "learns from in the end.",
+            "as a whole is tuned on.",
         ),
     ] = None,
 ) -> None:
@@ -209,7 +209,12 @@ def train(
         )
     console = Console()
     if record.triples:
-        console.print(f"{record.triples:,} triples judged by {record.triples_judge}", highlight=False)
+        console.print(
+            f"learned from {record.triples:,} of {record.triples_in_all:,} triples, judged by {record.triples_judge}; "
+            "the others are held out",
+            highlight=False,
+            soft_wrap=True,
+        )
     try:
         draw(out / PICTURE, record.curve)
     except ImportError:

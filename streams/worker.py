@@ -128,6 +128,7 @@ class Worker:
             self._health.beat()
             watch(self._limits())
             followed = self._control_topic, self._vector_topic
+            stack.callback(self._unwinds)
             await self._app.wait_first(
                 stop.wait(),
                 self._control_topic.follow(),
@@ -142,7 +143,6 @@ class Worker:
             if not stop.is_set():
                 log.critical("Faust ended; what was not acknowledged comes again", exc_info=self._app.crash_reason)
                 os._exit(EXIT_FAILURE)
-            self._health.set("not_draining", False)
             log.info("stopping")
 
     async def _start_unless(self, stop: asyncio.Event, stack: AsyncExitStack) -> None:
@@ -200,8 +200,13 @@ class Worker:
             ),
         ]
 
+    def _unwinds(self) -> None:
+        """From here on the worker stops, told to or because of an error, and there is a limit to how long that takes."""
+        self._stopping_since = self._stopping_since or monotonic()
+        self._health.set("not_draining", False)
+
     def _silent_for(self) -> float:
-        """Nothing beats any more while the worker stops."""
+        """While the worker stops, the limit of that counts."""
         return 0.0 if self._stopping_since else self._health.silent_for()
 
     def _stopping_for(self) -> float:

@@ -8,11 +8,10 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from ranker.judges.rule import RELEVANT
-from ranker.synthesis.plan import Manifest
+from ranker.synthesis.plan import SPLITS, Manifest
 
 BINS = 20
 DRAWN = ("positive", "hard negative", "random")
-SPLITS = ("phrasing_split", "item_split", "user_split", "category_split")
 EXAMPLES = 2
 """Of each category: so many that fit and so many that nearly do."""
 

@@ -15,6 +15,8 @@ GROUP = 8192
 """Triples of a row group, about."""
 GROUPS_A_FILE = 4
 """Row groups of a file. A run that was killed begins its last file anew."""
+SPLITS = ("phrasing_split", "item_split", "user_split", "category_split")
+"""Columns of the triples."""
 PHRASINGS: dict[Split, float] = {"train": 0.8, "dev": 0.1, "heldout": 0.1}
 
 

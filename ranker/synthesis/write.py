@@ -31,10 +31,14 @@ SCHEMA = pa.schema(
         pa.field("item_split", pa.string()),
         pa.field("user_split", pa.string()),
         pa.field("category_split", pa.string()),
+        pa.field("wanted", pa.bool_()),
+        pa.field("refused", pa.bool_()),
+        pa.field("about_user", pa.bool_()),
     ]
 )
 """`question` is the same for the triples of one request of one user; `context` is the user's taste as the request tower reads
-it; `drawn` is positive, hard negative or random, by the judge that chose the items; `score` is the judge's."""
+it; `drawn` is positive, hard negative or random, by the judge that chose the items; `score` is the judge's. `wanted`, `refused`
+and `about_user` are of the request: whether it wants something, refuses something, and takes the user's history to judge."""
 QUESTIONS_A_GROUP = 1 << 32
 
 
@@ -97,6 +101,7 @@ class _Rows:
             return np.repeat(np.array([*values, None], dtype=object)[:-1], lengths)
 
         tastes = [one.question.taste for one in drawn]
+        specs = [one.question.request.spec for one in drawn]
         columns = {
             "question": np.repeat(group * QUESTIONS_A_GROUP + np.arange(len(drawn)), lengths),
             "user_id": each([one.user_id for one in drawn]),
@@ -112,6 +117,9 @@ class _Rows:
             "item_split": self._sides[items],
             "user_split": each([self._plan.side("user", one.user_id) for one in drawn]),
             "category_split": each([self._plan.category_side(one.question.request.category) for one in drawn]),
+            "wanted": each([bool(spec.wanted) for spec in specs]),
+            "refused": each([bool(spec.refused) for spec in specs]),
+            "about_user": each([spec.about_user for spec in specs]),
         }
         known = ~np.isnan(score)
         arrays = [pa.array(columns[field.name][known], type=field.type) for field in SCHEMA]

@@ -14,17 +14,23 @@ from ranker.requests.spec import Spec
 from ranker.requesttext import request_text
 from ranker.taste import Taste
 
-# Most draws are a wish and a refusal of one thing, by what the thing is; the others are one request each.
-MIRRORED = 0.8
+# Half the draws are a wish and a refusal of one thing, by what the thing is; the others are one request each, of every
+# category. Were there as many refusals as wishes, whatever is in doubt would be half refused, and readers wish more often.
+MIRRORED = 0.5
 TOLD = 0.25
 """How many requests that are not about the user's taste come with it all the same: a context must not hurt."""
 SINGLE_FACTS: dict[Category, float] = {"topic": 0.3, "era": 0.15, "popularity": 0.15, "acclaim": 0.15, "taste": 0.25}
-COMPOUND: dict[Category, float] = {
-    "blend": 0.15,
-    "either": 0.2,
-    "topic_without": 0.35,
-    "topic_era": 0.2,
-    "exclusion": 0.1,
+ALONE: dict[Category, float] = {
+    "topic": 0.1,
+    "era": 0.08,
+    "popularity": 0.12,
+    "acclaim": 0.12,
+    "taste": 0.12,
+    "blend": 0.08,
+    "either": 0.08,
+    "topic_without": 0.15,
+    "topic_era": 0.08,
+    "exclusion": 0.07,
 }
 
 
@@ -76,11 +82,15 @@ class Batches:
             for name, share in SINGLE_FACTS.items()
             if name not in self._without and (name != "taste" or self._tastes)
         }
-        self._compound = {name: share for name, share in COMPOUND.items() if name not in self._without}
-        if not self._facts or not self._compound:
+        self._alone = {
+            name: share
+            for name, share in ALONE.items()
+            if name not in self._without and (name != "taste" or self._tastes)
+        }
+        if not self._facts or self._alone.keys() <= SINGLE_FACTS.keys():
             raise DataError(
                 f"training without {', '.join(sorted(self._without))}: leave one of {', '.join(SINGLE_FACTS)} "
-                f"and one of {', '.join(COMPOUND)} in it"
+                f"and one of {', '.join(ALONE.keys() - SINGLE_FACTS.keys())} in it"
             )
 
     def begin(self, phase: str) -> None:
@@ -120,14 +130,14 @@ class Batches:
         return self.judge(self.draw(requests))
 
     def _requests(self, count: int) -> list[Request]:
-        """Mirrored pairs next to each other, then compound requests; some more are drawn for what is left out."""
+        """Mirrored pairs next to each other, then the others; some more are drawn for what is left out."""
         drawn: list[Request] = []
         pairs = round(count * MIRRORED / 2)
         for category in self._random.choices(list(self._facts), list(self._facts.values()), k=pairs):
             drawn += self._grammar.mirrored(self._grammar.fact(category, self._random), self._split, self._random)
         drawn = [request for request in drawn if request.category not in self._without]
         while len(drawn) < count:
-            (category,) = self._random.choices(list(self._compound), list(self._compound.values()))
+            (category,) = self._random.choices(list(self._alone), list(self._alone.values()))
             request = self._grammar.draw(category, self._split, self._random)
             # What a catalogue cannot satisfy is drawn as another category, which may be one that is left out.
             drawn += [request] if request.category not in self._without else []

@@ -67,7 +67,10 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Given beside the catalogue; at most 3,000 of them are drawn, a tenth of those for looks alone."""
     triples: int = 0
     """Scores of `triples_judge` that the request tower learned from, too."""
+    triples_in_all: int = 0
+    """With those that lie on the held-out side of some split."""
     triples_judge: str | None = None
+    triples_sha256: str | None = None
     curve: dict[str, list[Point]] = {}
     """By phase."""
     kept_step: int | None = None
@@ -112,15 +115,15 @@ def run_training(
     dataset = load_dataset(data)
     if len(dataset.interactions.user_ids) < 2:
         raise DataError(f"{data}: training needs interactions of two users or more, one of them to be held out")
-    request, item = Tower.load(backbone), Tower.load(backbone)
     users, held_out = split_users(dataset.interactions.user_ids, seed)
-    measured = measured_cases(dataset, held_out, "heldout", per_category)
-    untouched = request.eval().embed([case.text for case in measured])
-    tastes = [user_taste(dataset, user) for user in users]
     order = np.random.default_rng(seed).permutation(len(dataset.catalogue))
     unseen, seen = np.split(order, [round(len(order) * items_held_out)])
     seen.sort()
     told = read_triples(triples, dataset.catalogue, seen, users, without) if triples else Told("", [])
+    request, item = Tower.load(backbone), Tower.load(backbone)
+    measured = measured_cases(dataset, held_out, "heldout", per_category)
+    untouched = request.eval().embed([case.text for case in measured])
+    tastes = [user_taste(dataset, user) for user in users]
     chosen = measured_cases(dataset, users, "dev", CALIBRATION_CASES)
     looked_at = [case for case in chosen if case.category not in without] if patience and is_long(budget) else []
     settings = {
@@ -135,7 +138,7 @@ def run_training(
         "catalogue": dataset.catalogue.digest(),
         "judge": judge,
         "texts": hashlib.sha256("\n".join(texts).encode()).hexdigest(),
-        "triples": told.digest,
+        "triples": told.digest or "none",
         "tastes": hashlib.sha256(repr(tastes).encode()).hexdigest(),
     }
     checkpoint = Checkpoint(out / FOLDER, settings, fresh=fresh, kept=is_long(budget))
@@ -185,7 +188,9 @@ def run_training(
         judge=judge,
         texts=len(texts),
         triples=told.triples,
+        triples_in_all=told.of,
         triples_judge=told.judge or None,
+        triples_sha256=told.digest,
         curve=trained.curve,
         kept_step=trained.kept_step,
     )

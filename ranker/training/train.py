@@ -165,7 +165,10 @@ def train(
     del read  # some gigabytes, after a long training
     request.head = taught.head
     tuning = budget.part(shares.tuning)
-    sources: list[Source] = [*courses, *([Triples(questions, seed)] if questions else [])]
+    sources: list[Source] = [
+        *courses,
+        *([Triples(questions, sum(course.share for course in courses), seed)] if questions else []),
+    ]
     tuned = tune(request, taught.misunderstood, sources, vectors, tuning, seed, watch, checkpoint, measure, patience)
     add_neutral(request, batches, vectors[: len(catalogue)])
     return Trained(

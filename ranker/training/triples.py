@@ -10,25 +10,22 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from ranker.requests import Category
 from ranker.requesttext import request_text
 from ranker.synthesis.read import Answered
 from ranker.training.batches import TOLD
 from ranker.training.courses import Scored
 
-SHARE = 1.0
-"""Of the requests, beside those of all courses together: half of them."""
-REFUSING: dict[Category, tuple[float, float]] = {"exclusion": (0.0, 1.0), "topic_without": (1.0, 1.0)}
-"""Whether something is wanted, and whether something is refused; in all other categories something is wanted alone."""
+ENOUGH = 500
+"""Questions from which on half of the requests are such; fewer have less, in proportion: they would be learned by heart."""
 
 
 class Triples:
     """Draws questions without end, all of them in a new order each time round; the same ones for the same seed."""
 
-    share = SHARE
-
-    def __init__(self, questions: Sequence[Answered], seed: int) -> None:
+    def __init__(self, questions: Sequence[Answered], others: float, seed: int) -> None:
+        """`others` is the share of all other sources together."""
         self._questions, self._seed = questions, seed
+        self.share = others * min(1.0, len(questions) / ENOUGH)
         self.begin("")
 
     def begin(self, phase: str) -> None:
@@ -39,9 +36,9 @@ class Triples:
         """The next questions; and whether the reader's taste is told with each."""
         size = min(size, len(self._questions))
         while len(self._waiting) < size:
-            self._waiting += self._random.sample(self._questions, len(self._questions))
+            self._waiting = self._random.sample(self._questions, len(self._questions)) + self._waiting
         drawn = [self._waiting.pop() for _ in range(size)]
-        return [(question, question.category == "taste" or self._random.random() < TOLD) for question in drawn]
+        return [(question, question.about_user or self._random.random() < TOLD) for question in drawn]
 
     def scored(self, drawn: Sequence[tuple[Answered, bool]], _items: int) -> Scored:
         """What was said of all items of these questions."""
@@ -50,10 +47,10 @@ class Triples:
         for place, (question, _) in enumerate(drawn):
             scores[place][:, np.searchsorted(rows, question.rows)] = _by_side(question)
         return Scored(
-            [request_text(question.text, question.context if told else None) for question, told in drawn],
+            [request_text(question.request, question.context if told else None) for question, told in drawn],
             rows,
             scores,
-            np.array([REFUSING.get(question.category, (1.0, 0.0)) for question, _ in drawn], np.float32),
+            np.array([(question.wanted, question.refused) for question, _ in drawn], np.float32),
         )
 
 
@@ -63,7 +60,7 @@ def _by_side(question: Answered) -> NDArray[np.float32]:
     Of one with two sides the judge said what they amount to, not what each of them is: NaN.
     """
     whole = question.scores
-    if question.category == "topic_without":
+    if question.wanted and question.refused:
         return np.stack([whole, np.full_like(whole, np.nan), np.full_like(whole, np.nan)])
-    side = 1 - whole if question.category == "exclusion" else whole
+    side = 1 - whole if question.refused else whole
     return np.stack([whole, side, side])

@@ -21,7 +21,9 @@ from tests.bench.workload import candidate_lists, item_ids
 ITEMS, LISTS, DISTINCT, REPEATS = 200, 60_000, 2_000, 2
 """More lists than one worker ranks in a second, by about ten times."""
 MOST, LEFT = 0.95, 0.15
-"""Shares of all lists: up to where rates count, and how many must be ranked from when all were sent up to there."""
+"""Shares of all lists: up to where rates count, and how many must be left to be ranked when that begins."""
+FAIR = 0.25
+"""Of what is ranked, each worker's part at least."""
 LOOK = 0.25
 """Seconds between two looks at how far the workers are."""
 
@@ -90,7 +92,7 @@ def _rates(bench: Bench, settings: Settings, lists: list[CandidateList], workers
         seconds = time.perf_counter() - began
     done = [(ranked - before, cpu - spent) for (before, spent), (ranked, cpu) in zip(first, last, strict=True)]
     total = sum(ranked for ranked, _ in done)
-    if total < LEFT * LISTS or not all(ranked > LEFT * total and cpu for ranked, cpu in done):
+    if total < LEFT * LISTS or not all(ranked > FAIR * total and cpu for ranked, cpu in done):
         raise RuntimeError(f"of {LISTS} lists, these were left for the workers when all were ready: {done}")
     own = sum(ranked / cpu for ranked, cpu in done)
     return Rates(total / seconds, own, done[0][1] / seconds)
@@ -105,6 +107,10 @@ def _burst(bench: Bench, settings: Settings, lists: list[CandidateList]) -> Memo
         process = psutil.Process(worker.process.pid)
         memory = [process.memory_info().rss]
         publish_lists(settings, lists, LISTS)
+        if (ranked := _ranked(worker)[0]) > (1 - LEFT) * LISTS:
+            raise RuntimeError(
+                f"{ranked:.0f} of {LISTS} lists were ranked by the time that all had been sent: no burst"
+            )
         memory += [process.memory_info().rss for _ in _looks([worker])]
     finally:
         worker.stop()

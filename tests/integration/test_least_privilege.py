@@ -8,9 +8,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from kafka import KafkaProducer
 
 from ranker.errors import BrokerError
 from streams.client import Client
+from streams.kafka import kafka_python_connection
 from streams.settings import Settings
 from streams.supervise import WorkerProcess
 from streams.topics import ensure_topics
@@ -57,7 +59,7 @@ def administrator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings
 def documented() -> str:
     """The commands that give permissions."""
     lines = DOCUMENT.read_text(encoding="utf-8").splitlines()
-    first = next(number for number, line in enumerate(lines) if line.startswith('    add="kafka-acls.sh'))
+    first = next(number for number, line in enumerate(lines) if line.startswith("    add() {"))
     return "\n".join(lines[first : lines.index("", first)])
 
 
@@ -68,7 +70,12 @@ def login(administrator: Settings, user: str) -> Settings:
 def test_what_is_documented_is_enough(administrator: Settings, tmp_path: Path) -> None:
     with WorkerProcess(login(administrator, "ctrlrec-worker"), tmp_path / "log") as worker:
         worker.wait_ready(TIMEOUT)
-        with Client(login(administrator, "platform")) as client:
+        platform = login(administrator, "platform")
+        with KafkaProducer(**kafka_python_connection(platform)) as producer:
+            producer.send(platform.topic("candidates"), b"{").get(
+                timeout=TIMEOUT
+            )  # its dead letter must be allowed, too
+        with Client(platform) as client:
             client.publish_item("new", "a new drama")
             request = client.set_request("u", "no horror please")
             rankings = client.rankings(timeout=TIMEOUT)
