@@ -129,8 +129,7 @@ class Soak:
             self.account.read(0.05)
             if not memory or now > memory[-1][0] + 2:
                 memory.append((now, steady.memory_info().rss / 1e6))
-            if now > next_blow:
-                what = self._blow(blows)
+            if now > next_blow and (what := self._blow(blows)):
                 blows, next_blow = blows + 1, next_blow + EVERY
                 behind = self.sent - len(self.account.seen)
                 print(
@@ -153,15 +152,16 @@ class Soak:
             account.unlike, account.repeats, blows, last / first - 1, last,
         )  # fmt: skip
 
-    def _blow(self, number: int) -> str:
-        if self._server and number % 3 == 2:
+    def _blow(self, number: int) -> str | None:
+        """Every third time, and where a killed worker is not back yet, the broker's turn; None if there is nothing to hit."""
+        workers = self._workers()
+        if self._server and (number % 3 == 2 or len(workers) < 2):
             self._server.stop()
             self._server.launch()
             self._server.wait_ready()
             return "broker restarted"
-        workers = self._workers()
         if len(workers) < 2:
-            return "(the second is starting)"
+            return None
         workers[1].kill()
         return "second worker killed"
 

@@ -90,7 +90,7 @@ class Batches:
         if not self._facts or self._alone.keys() <= SINGLE_FACTS.keys():
             raise DataError(
                 f"training without {', '.join(sorted(self._without))}: leave one of {', '.join(SINGLE_FACTS)} "
-                f"and one of {', '.join(ALONE.keys() - SINGLE_FACTS.keys())} in it"
+                f"and one of {', '.join(name for name in ALONE if name not in SINGLE_FACTS)} in it"
             )
 
     def begin(self, phase: str) -> None:

@@ -61,7 +61,9 @@ def test_a_hung_agent_does_not_hold_up_the_end(sturdy: str, fleets: Callable[...
     time.sleep(2)
     assert worker.metrics()["feedranker_heartbeat_timestamp_seconds"] > time.time() - 1.5  # alive, as long as it drains
     assert worker.process.wait(30) == 70
-    print(f"ended after {time.monotonic() - began:.1f} s")
+    seconds = time.monotonic() - began
+    assert seconds < 30
+    print(f"ended after {seconds:.1f} s")
     assert "stopping went on for" in worker.log.read_text()
     fleet.change(embed_timeout=DEADLINE)
     fleet.join()

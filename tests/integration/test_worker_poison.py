@@ -50,6 +50,13 @@ def test_no_header_chooses_where_answers_go(live: Live) -> None:
     assert len(live.outputs.vectors) == before
 
 
+def test_headers_count_towards_what_is_too_large(live: Live) -> None:
+    sent = live.send("candidates", json.dumps(candidates("u")).encode(), headers=[("long", b"x" * 950_000)])
+    about = error_headers(live.dead_letter(sent))
+    assert about["class"] == "too_large"
+    assert "at most 900000 are read" in about["message"]
+
+
 class Odd(str):
     """What no client in Python would send, and others may."""
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 
 from streams.settings import Settings
@@ -52,6 +53,12 @@ def test_metrics_count_what_was_sent(live: Live) -> None:
 def _rise(live: Live, before: dict[str, float], names: Iterable[str]) -> dict[str, float]:
     now = live.worker.metrics()
     return {name: now[name] - before[name] for name in names}
+
+
+def test_nothing_but_monitoring_is_listened_on(live: Live) -> None:
+    connections = psutil.Process(live.worker.process.pid).net_connections("inet")
+    listening = [tuple(each.laddr) for each in connections if each.status == psutil.CONN_LISTEN]
+    assert listening == [("127.0.0.1", live.worker.settings.monitoring_port)]
 
 
 def test_health_of_a_live_worker(live: Live) -> None:
