@@ -80,16 +80,16 @@ def test_what_cannot_be_trained_with_is_named(tmp_path: Path) -> None:
             read_triples(folder, CATALOGUE, ALL, USERS)
 
     refused(tmp_path, "ctrlrec synthesize. makes a folder of triples")
-    pair = [triple(1), triple(1, "i1"), triple(1, "i2")]
-    refused(write(tmp_path / "half", pair, complete=False), "unfinished")
-    refused(write(tmp_path / "other", pair, catalogue="0"), "another catalogue")
+    whole = [triple(1), triple(1, "i1"), triple(1, "i2")]
+    refused(write(tmp_path / "half", whole, complete=False), "unfinished")
+    refused(write(tmp_path / "other", whole, catalogue="0"), "another catalogue")
     refused(write(tmp_path / "none", [triple(1, user_id="nobody"), triple(1, "i1", user_id="nobody")]), "no triples to")
-    damaged = write(tmp_path / "damaged", pair)
+    damaged = write(tmp_path / "damaged", whole)
     (damaged / "triples-00000.parquet").write_bytes(b"")
     refused(damaged, "not as .ctrlrec synthesize. wrote it")
     (damaged / "triples-00000.parquet").unlink()
     refused(damaged, "cannot be read")
-    old = write(tmp_path / "old", pair, columns=SCHEMA.names[:-3])
+    old = write(tmp_path / "old", whole, columns=SCHEMA.names[:-3])
     refused(old, "earlier version, without about_user, refused, wanted")
 
 
