@@ -8,7 +8,7 @@ UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 # More processes than most machines here have cores: much of the time is spent waiting for brokers. tests/beside.py hands out.
 THREE := -n 3 --dist loadfile --no-loadscope-reorder
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
-BREAK = KILLS=$(or $(KILLS),2) $(BIN)/python -m pytest -q tests/faults tests/integration
+BREAK = KILLS=$(or $(KILLS),20) $(BIN)/python -m pytest -q tests/faults tests/integration
 # The CPU build of torch: from the directory that pip is told of, if any, else from where torch publishes it.
 TORCH := $(if $(PIP_FIND_LINKS),UV_FIND_LINKS="$(PIP_FIND_LINKS)",UV_TORCH_BACKEND=cpu)
 
@@ -23,7 +23,7 @@ up: bundle ## the demo, and then stay up for your own requests (ctrlrec ask)
 bundle: var/bundle/manifest.json ## train and export a bundle of MovieLens, unless there is one
 test: .venv/dev ## unit, property and integration tests, three at once (PYTEST=... for some)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(or $(PYTEST),-m "not faults" tests/unit tests/integration $(THREE) -q)
-test-faults: .venv/dev ## break the broker and the worker, and tell what became of every input (KILLS=20 for longer)
+test-faults: .venv/dev ## break the broker and the worker, and tell what became of every input (KILLS=2 for some)
 	@$(BREAK) -m "faults and alone"
 	@$(BREAK) -m "faults and not alone" $(TWO)
 soak: .venv/dev bundle ## a quarter of an hour of load and kills (MINUTES=15)

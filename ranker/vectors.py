@@ -25,6 +25,8 @@ MAX_DIMENSION = 2**24 // ITEM_LEVELS**2
 VECTORS, SCALES, IDS = "item_vectors.npy", "item_scales.npy", "item_ids.json"
 BLOCK = 256
 """Rows that are gathered at a time: what the processor's second cache holds."""
+SAME_SCALE, SAME_LEVEL = 1e-3, 1
+"""By how much two vectors of one text may differ: in part of the scale, and in levels of a component."""
 MAX_KEPT, MOST_KEPT, MAX_KEPT_FOR = 64 << 20, 10_000, 100_000
 """Bytes of scores that `ItemVectors` keeps, of how many requests, and for how large a catalogue."""
 
@@ -77,10 +79,12 @@ class ItemVectors:
             )
         self._index = {item_id: row for row, item_id in enumerate(ids)}
         self._values, self._scales, self._n = np.asarray(values), np.array(scales, np.float32), len(ids)
-        self._late, self._late_scales = np.empty((0, values.shape[1]), np.float32), np.empty(0, np.float32)
-        """Of late items, whose rows come after the bundle's; with room for more."""
+        self._late, self._late_scales = np.empty((0, values.shape[1]), np.int8), np.empty(0, np.float32)
+        """Of late items, whose rows come after the bundle's; with room for more. Every process has its own: in bytes."""
         self._late_rows = 0
         self._free: list[int] = []
+        self._replaced: dict[str, int] = {}
+        """Row in the bundle of items that are not to be looked up there any more."""
         # One buffer for every gather: a fresh array of this size costs more in page faults than the copy itself.
         self._buffer = np.empty((BLOCK, values.shape[1]), np.float32)
         self._kept = OrderedDict[int, _Kept]()
@@ -156,7 +160,7 @@ class ItemVectors:
         """Replace what `scores` has for late items: they may change."""
         if len(self._late) and len(late := (rows >= self._n).nonzero()[0]):
             places = rows[late] - self._n
-            scores[late] = (self._late[places] @ values) * self._late_scales[places]
+            scores[late] = (self._late[places].astype(np.float32) @ values) * self._late_scales[places]
 
     def _kept_scores(self, requests: Sequence[Floats | None], spans: Sequence[slice]) -> list[Floats | None]:
         """The scores (n,) that are kept for each request, which is used for so many rows more now."""
@@ -190,13 +194,39 @@ class ItemVectors:
         kept.rows += rows
         return kept
 
+    @property
+    def late(self) -> int:
+        """How many items have a vector that is not the bundle's."""
+        return self._late_rows - len(self._free)
+
+    def would_grow(self, item_id: str, vector: Quantized) -> bool:
+        """Whether `put` would add to the late items."""
+        return self._index.get(item_id, -1) < self._n and not self._is_bundled(item_id, vector)
+
+    def _is_bundled(self, item_id: str, vector: Quantized) -> bool:
+        """Whether the bundle has this vector of the item, as near as another kind of processor makes it of the same text."""
+        row = self._replaced.get(item_id, self._index.get(item_id, -1))
+        if not 0 <= row < self._n or abs(self._scales[row] - vector.scale) > SAME_SCALE * vector.scale:
+            return False
+        return bool(np.abs(self._values[row] - vector.floats()).max() <= SAME_LEVEL)
+
     def put(self, item_id: str, vector: Quantized) -> None:
-        """Add an item, or replace its vector. Raises ValueError for one of another length."""
+        """Add an item, or replace its vector; one that the bundle has takes no memory. Raises ValueError for a vector that
+        does not belong among these."""
         values = vector.floats()
         if len(values) != self.dimension:
             raise ValueError(f"a vector of {len(values)} components among those of {self.dimension}")
+        if np.abs(values).max() > ITEM_LEVELS:
+            raise ValueError(f"a vector with components beyond {ITEM_LEVELS}")
         row = self._index.get(item_id, -1)
+        if self._is_bundled(item_id, vector):
+            if row >= self._n:
+                self._free.append(row)
+            self._index[item_id] = self._replaced.pop(item_id, row)
+            return
         if row < self._n:  # unknown, or in the read-only part
+            if row >= 0:
+                self._replaced[item_id] = row
             row = self._free.pop() if self._free else self._new_row()
         self._late[row - self._n] = values
         self._late_scales[row - self._n] = vector.scale
@@ -206,7 +236,7 @@ class ItemVectors:
         row = self._late_rows
         if row == len(self._late):  # twice the room, so that each vector is copied twice at most, on average
             more = max(64, row)
-            self._late = np.concatenate([self._late, np.empty((more, self.dimension), np.float32)])
+            self._late = np.concatenate([self._late, np.empty((more, self.dimension), np.int8)])
             self._late_scales = np.concatenate([self._late_scales, np.empty(more, np.float32)])
         self._late_rows += 1
         return self._n + row
@@ -216,3 +246,5 @@ class ItemVectors:
         row = self._index.pop(item_id, -1)
         if row >= self._n:
             self._free.append(row)
+        elif row >= 0:
+            self._replaced[item_id] = row

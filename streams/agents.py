@@ -18,6 +18,7 @@ from ranker.errors import BadEvent
 from ranker.events import CandidateList, Degraded, ItemVector, Ranking
 from ranker.rank import TOGETHER, Model, rank_run
 from ranker.run import Asked, Steering
+from ranker.vectors import ItemVectors, Quantized
 from streams.intake import Intake
 from streams.lateitems import Source
 from streams.outbox import Output
@@ -218,6 +219,7 @@ class Agents:
                     key, value = decode_key(record.key).encode(), None
                 else:
                     vector: ItemVector = await self._in_time(serving.embedder.item_vector, decode_item(raw))
+                    self._check_room(vector, serving.model.items)
                     self._metrics.quality.item_place(serving.embedder.item_quantiles(vector) or ())
                     key, value = vector.item_id.encode(), encode(vector)
             except Exception as error:  # noqa: BLE001
@@ -227,6 +229,16 @@ class Agents:
                 created.append(record.timestamp / 1000)
         self._metrics.consumed("items", created, began)
         return Handled(outputs, _nothing)
+
+    def _check_room(self, item: ItemVector, items: ItemVectors) -> None:
+        """What is still on its way back to us through its topic is not counted."""
+        most = self._settings.late_items
+        if items.late >= most and items.would_grow(item.item_id, Quantized(item.vector, item.scale)):
+            raise BadEvent(
+                "too_large",
+                f"{items.late} items have vectors that are not the bundle's, and CTRLREC_LATE_ITEMS is {most}; activate a "
+                "bundle that has them",
+            )
 
     async def _in_time(self, function: Callable[..., Any], *arguments: Any) -> Any:
         start = perf_counter()

@@ -81,13 +81,15 @@ def worker(
 
     import logging
 
+    from streams.discreet import Discreet
     from streams.seldom import Seldom
     from streams.settings import Settings
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s [%(process)d] %(levelname)s %(name)s %(message)s")
+    logging.basicConfig(level=logging.INFO)
     for chatty in ("faust", "mode", "aiokafka"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     for handler in logging.getLogger().handlers:
+        handler.setFormatter(Discreet("%(asctime)s [%(process)d] %(levelname)s %(name)s %(message)s"))
         handler.addFilter(Seldom("aiokafka"))
     settings = Settings.from_environment()
     if processes > 1:

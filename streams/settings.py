@@ -51,6 +51,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     run_length: Annotated[int, Meta(ge=1)] = 128
     """Records of one topic that are handled as one unit, at most."""
+    late_items: Annotated[int, Meta(ge=0)] = 100_000
+    """Items whose vector is not the bundle's, which every worker holds in memory. With so many there, an event of one more is
+    a dead letter of class `too_large`."""
     runs_in_flight: Annotated[int, Meta(ge=1)] = 8
     """Runs whose outputs the broker has not yet confirmed, per topic."""
     fetch_wait: Annotated[float, Meta(gt=0, le=1)] = 0.003

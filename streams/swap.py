@@ -120,7 +120,7 @@ class Swaps:
             self._refused(version, serving, error)
         except Exception as error:  # a bug that one bundle meets must not end every worker that takes it
             log.exception("bundle %s met a bug", version)
-            self._refused(version, serving, error)
+            self._refused(version, serving, BundleError(f"a bug, {type(error).__name__}"))
         else:
             self._metrics.bundle(bundle.manifest.name, version, bundle.built_at)
             self._metrics.bundle_swap("taken")
@@ -151,7 +151,7 @@ class Swaps:
         _ = bundle.item_tower
         return bundle
 
-    def _refused(self, version: str, serving: str, error: Exception) -> None:
+    def _refused(self, version: str, serving: str, error: BundleError) -> None:
         self._metrics.bundle_swap("refused")
         log.error("bundle %s is refused, and %s keeps serving: %s", version, serving, error)
 

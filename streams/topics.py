@@ -1,6 +1,7 @@
 """The topics, and making them: once, by `ctrlrec topics`, so that a worker needs no right to."""
 
 import time
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from ranker.errors import BrokerError
@@ -52,7 +53,7 @@ def ensure_topics(settings: Settings) -> list[TopicState]:
     with broker_errors(settings):
         admin = KafkaAdminClient(**kafka_python_connection(settings))
         try:
-            there = _partitions(admin, settings)
+            there = _partitions(admin, settings, TOPICS)
             missing = [name for name in TOPICS if name not in there]
             if missing:
                 _create(admin, settings, missing)
@@ -73,7 +74,7 @@ def check_topics(settings: Settings) -> None:
     with broker_errors(settings):
         admin = KafkaAdminClient(**kafka_python_connection(settings))
         try:
-            there = _partitions(admin, settings)
+            there = _partitions(admin, settings, TOPICS.keys() - UNNEEDED)
         finally:
             admin.close()
     if missing := [settings.topic(name) for name in TOPICS if name not in there and name not in UNNEEDED]:
@@ -89,12 +90,19 @@ def _agree(settings: Settings, partitions: dict[str, int], names: tuple[str, ...
         raise BrokerError(f"these topics must have the same number of partitions: {counts}")
 
 
-def _partitions(admin: Any, settings: Settings) -> dict[str, int]:
-    """Number of partitions of the topics that are there and have a leader for each."""
+def _partitions(admin: Any, settings: Settings, needed: Collection[str]) -> dict[str, int]:
+    """Number of partitions of the topics that are there and have a leader for each. Raises BrokerError where one that is
+    `needed` may not be looked at."""
+    from kafka.errors import TopicAuthorizationFailedError
+
     names = {settings.topic(name): name for name in TOPICS}
+    described = admin.describe_topics(list(names))
+    for topic in described:
+        if topic["error_code"] == TopicAuthorizationFailedError.errno and names[topic["name"]] in needed:
+            raise explained(TopicAuthorizationFailedError(f"to describe {topic['name']}"), settings)
     return {
         names[topic["name"]]: len(topic["partitions"])
-        for topic in admin.describe_topics(list(names))
+        for topic in described
         if topic["error_code"] == NO_ERROR
         and topic["partitions"]
         and all(partition["leader_id"] >= 0 for partition in topic["partitions"])
@@ -125,7 +133,7 @@ def _create(admin: Any, settings: Settings, missing: list[str]) -> None:
 def _until_ready(admin: Any, settings: Settings) -> dict[str, int]:
     """A created topic takes a moment until every broker knows it and its partitions have leaders."""
     deadline = time.monotonic() + READY_TIMEOUT
-    while (there := _partitions(admin, settings)).keys() != TOPICS.keys():
+    while (there := _partitions(admin, settings, TOPICS)).keys() != TOPICS.keys():
         if time.monotonic() > deadline:
             missing = ", ".join(sorted(TOPICS.keys() - there.keys()))
             raise BrokerError(f"topics not ready after {READY_TIMEOUT:.0f} s: {missing}")

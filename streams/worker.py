@@ -41,7 +41,7 @@ from streams.watchdog import EXIT_FAILURE, Limit, watch
 
 log = logging.getLogger(__name__)
 
-RANK_FEED = "rank_feed"
+RANK_FEED, INDEX_ITEMS = "rank_feed", "index_items"
 LEAVE_TIMEOUT = 5.0
 """Seconds to leave the group in, for a worker that is stopped before it was ready."""
 
@@ -66,6 +66,11 @@ async def _serve(settings: Settings, opened: Opened) -> None:
     except Exception:
         log.critical("the worker ends; what it had not acknowledged comes again", exc_info=True)
         os._exit(EXIT_FAILURE)  # Faust's threads would keep a crashed process alive
+
+
+def _unhandled(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """asyncio's own handler would show the task with its exception, and what that says."""
+    log.error("%s", context["message"], exc_info=context.get("exception"))
 
 
 class Worker:
@@ -102,7 +107,7 @@ class Worker:
         app = App(settings)
         # Controls and vectors are read up to their end, and the embedded broker only knows where the last batch begins.
         serve(app, settings.topic("requests"), "embed_requests", agents.embed_requests, outbox, single=True)
-        serve(app, settings.topic("items"), "index_items", agents.index_items, outbox, single=True)
+        serve(app, settings.topic("items"), INDEX_ITEMS, self._index_items, outbox, single=True)
         serve(app, settings.topic("candidates"), RANK_FEED, self._rank_feed, outbox)
         app.on_partitions_revoked.connect(self._on_revoked, weak=False)
         app.on_partitions_assigned.connect(self._on_assigned, weak=False)
@@ -111,6 +116,7 @@ class Worker:
     async def run(self) -> None:
         """Serve until a signal comes."""
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
+        loop.set_exception_handler(_unhandled)
 
         def drain() -> None:
             self._stopping_since = self._stopping_since or monotonic()
@@ -221,6 +227,13 @@ class Worker:
             self._app.waits(RANK_FEED)  # as long as it takes to read them, of a large fleet's users minutes perhaps
             await asyncio.sleep(0.01)
         return await self._agents.rank_feed(run) if run.parts else None
+
+    async def _index_items(self, run: Run) -> Handled:
+        """Wait until the late items are known: how many there may be is limited. A worker that stops would never know."""
+        while not self._vector_topic.ready and self._stopping_since is None:
+            self._app.waits(INDEX_ITEMS)
+            await asyncio.sleep(0.01)
+        return await self._agents.index_items(run)
 
     def _mine(self, topic: str) -> set[int]:
         """Partitions that the group has assigned to this worker."""

@@ -14,9 +14,9 @@ from streams.probe import API_VERSIONS, Link
 
 READY_TIMEOUT, STOP_TIMEOUT = 180.0, 20.0
 LOGINS = """\
-sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
+sasl.enabled.mechanisms=PLAIN,{scram}
 sasl.mechanism.inter.broker.protocol=PLAIN
-listener.name.client.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.client.{listener}.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 listener.name.client.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required"""
 CLUSTER = "Y3RybHJlYy10ZXN0cy0wMA"
 
@@ -36,7 +36,7 @@ class Place(NamedTuple):
 class KafkaServer:
     """One node, for as long as the context lasts. `home` is an unpacked Apache Kafka 4; Java 17 must be on the path.
 
-    Given `users` and their passwords, clients must log in (PLAIN or SCRAM-SHA-512). Given `tls`, PEM files of
+    Given `users` and their passwords, clients must log in (PLAIN or `scram`). Given `tls`, PEM files of
     a key with its chain and of the authority, they must speak TLS. `host` is the name of this machine that clients are told.
     """
 
@@ -48,6 +48,7 @@ class KafkaServer:
         *,
         tls: tuple[Path, Path] | None = None,
         host: str = "127.0.0.1",
+        scram: str = "SCRAM-SHA-512",
         place: Place | None = None,
         settings: Mapping[str, object] | None = None,
     ) -> None:
@@ -55,7 +56,7 @@ class KafkaServer:
             port, controller = free_ports(2)
             place = Place(1, port, [controller])
         self._home, self._folder, self._users, self._tls = home, folder, users or {}, tls
-        self._place, self._settings, self._host = place, settings or {}, host
+        self._place, self._settings, self._host, self._scram = place, settings or {}, host, scram
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
 
@@ -159,6 +160,7 @@ class KafkaServer:
             "transaction.state.log.replication.factor": copies,
             "transaction.state.log.min.isr": 1,
             "group.initial.rebalance.delay.ms": 0,
+            "group.min.session.timeout.ms": 1000,
             "auto.create.topics.enable": "false",
         }
         for store, file in zip(("keystore", "truststore"), self._tls or (), strict=False):
@@ -167,14 +169,15 @@ class KafkaServer:
         if self._users:
             users = {"broker": "broker"} | dict(self._users)
             known = "".join(f' user_{user}="{password}"' for user, password in users.items())
-            text += f'\n{LOGINS} username="broker" password="broker"{known};'
+            logins = LOGINS.format(scram=self._scram, listener=self._scram.lower())
+            text += f'\n{logins} username="broker" password="broker"{known};'
         return text + "\n"
 
     def _protocol(self) -> str:
         return ("SASL_" if self._users else "") + ("SSL" if self._tls else "PLAINTEXT")
 
     def _format(self, properties: Path) -> None:
-        scram = [f"SCRAM-SHA-512=[name={user},password={password}]" for user, password in self._users.items()]
+        scram = [f"{self._scram}=[name={user},password={password}]" for user, password in self._users.items()]
         subprocess.run(
             [
                 *(self._home / "bin/kafka-storage.sh", "format", "-t", CLUSTER, "-c", properties),
@@ -195,13 +198,12 @@ class KafkaServer:
 
 
 class KafkaCluster:
-    """Three nodes, all copies of everything; a write needs two of them. For as long as the context lasts."""
+    """Three nodes, all copies of everything; how many of them a write needs is for its topic to say. A context."""
 
     def __init__(self, home: Path, folder: Path) -> None:
         ports = free_ports(6)
         settings = {
             "default.replication.factor": 3,
-            "min.insync.replicas": 2,
             # A killed node is missed after 3 s, and may come back as soon.
             "broker.session.timeout.ms": 3000,
             "broker.heartbeat.interval.ms": 500,

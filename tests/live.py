@@ -86,6 +86,10 @@ class Outputs:
                 answers.setdefault(decode_control(record.value).request_id, []).append(record.value)
         return answers
 
+    def written_since(self, moment: float) -> int:
+        """Rankings that workers wrote from then on, as far as they were read."""
+        return sum(written >= moment * 1000 for times in self.times.values() for written in times)
+
     def longest_pause(self) -> float:
         """Seconds between two rankings of a partition."""
         return max((b - a for times in self.times.values() for a, b in pairwise(sorted(times))), default=0) / 1000
@@ -121,9 +125,9 @@ class Live:
             max_block_ms=30_000,
         )
 
-    def another(self) -> WorkerProcess:
-        """One more worker of the fleet, not started."""
-        return WorkerProcess(self.settings, self._folder / f"worker{next(self._numbers)}.log")
+    def another(self, *wrap: str) -> WorkerProcess:
+        """One more worker of the fleet, not started; `wrap` goes before its command."""
+        return WorkerProcess(self.settings, self._folder / f"worker{next(self._numbers)}.log", wrap=wrap)
 
     def send(self, topic: str, value: bytes | None, key: bytes | None = b"u", **more: Any) -> Any:
         """A future of the record's metadata."""

@@ -13,7 +13,7 @@ from streams.kafka import kafka_python_connection
 from streams.scan import scan
 from streams.wire import decode_ranking
 from tests.live import TIMEOUT, Live, candidates, request
-from tests.oracle import Account, finished_before
+from tests.oracle import Account, Place, finished_before
 
 READERS = 100
 
@@ -79,8 +79,13 @@ class Load(threading.Thread):
         """As far as the outputs were read."""
         return Account.of(self.inputs, self._live.outputs.rankings, self._live.outputs.dead)
 
-    def done_before_commit(self) -> int:
-        """How many inputs have an outcome beyond the committed offsets, with no worker running.
+    def check_commits(self) -> None:
+        """Assert that whatever lies before a committed offset has an outcome, while workers go on."""
+        committed = self._committed()
+        assert self._live.outputs.until(lambda: not finished_before(committed, self.account().missing))
+
+    def done_before_commit(self) -> set[Place]:
+        """Inputs that have an outcome and lie beyond the committed offsets, with no worker running: what will be repeated.
 
         Asserts that there is none without an outcome before them.
         """
@@ -93,7 +98,7 @@ class Load(threading.Thread):
         committed, missing = self._committed(), self.account().missing
         assert finished_before(committed, missing) == []
         beyond = {place for place in self.inputs if place[2] >= committed[place[1]]}
-        return len(beyond - set(missing))
+        return beyond - set(missing)
 
     def _committed(self) -> list[int]:
         settings = self._live.settings

@@ -50,6 +50,8 @@ class Figures(NamedTuple):
     unlike: int
     repeats: int
     blows: int
+    due: int
+    """How many there should have been, less one: one that finds nothing to hit comes later."""
     growth: float
     """Of the first worker's memory, from the end of the warm-up to the end."""
     megabytes: float
@@ -58,13 +60,13 @@ class Figures(NamedTuple):
         return [
             f"inputs {self.inputs:,}  outputs {self.outputs:,}  dead letters {self.letters:,}  missing {self.missing}  "
             f"unlike {self.unlike}  repeats {self.repeats:,}",
-            f"{self.rate:,.0f} lists/s, {self.blows} blows; the first worker's memory {self.megabytes:.0f} MB, "
-            f"{self.growth:+.1%} after the warm-up",
+            f"{self.rate:,.0f} lists/s, {self.blows} blows ({self.due} at least); the first worker's memory "
+            f"{self.megabytes:.0f} MB, {self.growth:+.1%} after the warm-up",
         ]
 
     @property
     def good(self) -> bool:
-        return not self.missing and not self.unlike and self.growth < GROWTH
+        return not self.missing and not self.unlike and self.growth < GROWTH and self.blows >= self.due
 
 
 class Soak:
@@ -149,7 +151,7 @@ class Soak:
         account = self.account
         return Figures(
             rate, self.sent, len(account.seen) - account.letters, account.letters, self.sent - len(account.seen),
-            account.unlike, account.repeats, blows, last / first - 1, last,
+            account.unlike, account.repeats, blows, int(minutes * 60 / EVERY) - 2, last / first - 1, last,
         )  # fmt: skip
 
     def _blow(self, number: int) -> str | None:

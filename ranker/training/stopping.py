@@ -110,10 +110,11 @@ class DevAuc:
         return self._figure(vectors)
 
     def of_tower(self, tower: Tower) -> float:
-        """Of a tower, which is left in training mode."""
-        tower.eval()
+        """Of a tower, whose head is left in training mode."""
+        assert tower.head is not None
+        tower.head.eval()
         vectors = torch.from_numpy(tower.embed([case.text for _, case, _ in self._asked]))
-        tower.train()
+        tower.head.train()
         return self._figure(vectors)
 
     def _figure(self, vectors: Tensor) -> float:

@@ -1,4 +1,4 @@
-"""How soon a worker follows what is new: requests, items, and partitions that another worker had."""
+"""How soon a worker follows what is new: requests, items, partitions that another worker had; and while a reader floods."""
 
 import threading
 import time
@@ -10,6 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from ranker.events import CandidateList, ControlRequest, ItemUpsert, Ranking
+from streams.budgets import BURST
 from streams.settings import Settings
 from streams.supervise import WorkerProcess
 from streams.wire import decode_ranking, encode
@@ -22,6 +23,8 @@ TRIALS, APART, STEP, ITEMS = 200, 0.05, 0.005, 20
 """How many requests or items; seconds from one to the next, and from list to list until one shows it; items of a list."""
 RATE, SETTLED = 200.0, 2.0
 """Lists a second while workers come and go, and seconds of them after each change."""
+FLOOD, FLOODED = 2_000.0, 10.0
+"""Lists a second of one reader, ten times the budget, and seconds of measuring with and without."""
 
 
 class Trial(NamedTuple):
@@ -56,6 +59,8 @@ def figures(bench: Bench) -> Iterator[Figure]:
             pause = _pause(settings, lists, reader, change, stays)
             bounds = (Bound("ratio", "at most", 1.0),)
             yield Figure(f"react.{name}", pause, "s", pause / most, "session and rebalance timeouts", bounds)
+        stays.stop()
+        yield _flood(bench, bootstrap, lists)
 
 
 def _request(number: int, event: CandidateList) -> Trial:
@@ -103,6 +108,63 @@ def _waits(settings: Settings, topic: str, trials: Sequence[Trial], reader: Arri
         if now > began + len(trials) * APART + TIMEOUT:
             raise RuntimeError(f"{len(trials) - len(seen)} of {len(trials)} {topic} were never followed")
     return sorted(max(0.0, seen[number] - at) for number, at in acknowledged.items())
+
+
+def _flood(bench: Bench, bootstrap: str, lists: Sequence[CandidateList]) -> Figure:
+    """Other readers' 99th percentile while one floods, in the same partitions; beside it the same without."""
+    settings = prepared(bench, bootstrap, "flood.")
+    with (
+        WorkerProcess(settings, bench.folder / "flood.log", wrap=bench.cores.wrap),
+        Arrivals(bootstrap, settings.topic("rankings"), settings.partitions) as reader,
+    ):
+        publisher = Publisher(bootstrap, settings.topic("candidates"), settings.partitions, **{"linger.ms": 2})
+        own = msgspec.structs.replace(lists[0], user_id="flooder")
+        _stream(publisher, lists, reader, None, SETTLED)  # warm
+        quiet = _stream(publisher, lists, reader, None, FLOODED)
+        _stream(publisher, lists, reader, own, 2 * BURST * settings.user_list_rate / FLOOD)  # its budget is spent
+        flooded = _stream(publisher, lists, reader, own, FLOODED)
+    p99, without = (waits[len(waits) * 99 // 100] for waits in (flooded, quiet))
+    bounds = (Bound("value", "at most", 50.0),)
+    return Figure("react.flood.p99", p99 * 1000, "ms", p99 / without, "the same without a flood", bounds)
+
+
+def _stream(
+    publisher: Publisher,
+    lists: Sequence[CandidateList],
+    reader: Arrivals,
+    flooder: CandidateList | None,
+    seconds: float,
+) -> list[float]:
+    """How long each list waited for its ranking, sorted, but for the flooder's own."""
+    began, sent, flood = time.time(), 0, 0
+    waiting: set[str] = set()
+    waits: list[float] = []
+
+    def take(timeout: float) -> None:
+        for ranking in map(decode_ranking, reader.take(timeout)):
+            if ranking.event_id in waiting:
+                waiting.discard(ranking.event_id)
+                waits.append(time.time() - ranking.created_at)
+
+    while (now := time.time() - began) < seconds:
+        while flooder and flood < now * FLOOD:
+            event = msgspec.structs.replace(flooder, event_id=f"flood {flood}", created_at=time.time())
+            publisher.send(flood, event.user_id, encode(event))  # into every partition: it is near everybody
+            flood += 1
+        while sent < now * RATE:
+            event = msgspec.structs.replace(
+                lists[sent % len(lists)], event_id=f"{began} {sent}", created_at=time.time()
+            )
+            waiting.add(event.event_id)
+            publisher.send(sent, event.user_id, encode(event))
+            sent += 1
+        take(0.002)
+    deadline = time.time() + TIMEOUT
+    while waiting and time.time() < deadline:
+        take(0.5)
+    if waiting:
+        raise RuntimeError(f"{len(waiting)} of {sent} lists were not ranked while another reader flooded")
+    return sorted(waits)
 
 
 def _pause(

@@ -26,14 +26,14 @@ class Fleet:
         self.load = Load(self.live, rate)
         self._workers: list[WorkerProcess] = []
 
-    def join(self) -> WorkerProcess:
-        """One more worker, ready."""
-        worker = self.starting()
+    def join(self, *wrap: str) -> WorkerProcess:
+        """One more worker, ready; `wrap` goes before its command."""
+        worker = self.starting(*wrap)
         worker.wait_ready(TIMEOUT)
         return worker
 
-    def starting(self) -> WorkerProcess:
-        worker = self.live.another()
+    def starting(self, *wrap: str) -> WorkerProcess:
+        worker = self.live.another(*wrap)
         self._workers.append(worker)
         worker.start()
         return worker

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer
+from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError
 
 from streams.broker import EmbeddedBroker
@@ -43,6 +44,7 @@ def test_every_connection_is_cut(behind_proxy: tuple[str, Proxy], fleets: Callab
         restarts += fleet.keep_alive()
     fleet.read(3)
     restarts += fleet.keep_alive()
+    fleet.load.check_commits()
     fleet.load.stop()
     fleet.load.check(f"every connection cut for {CUT:.0f} s")
     print(f"{proxy.dropped} connections dropped, {restarts} workers restarted")
@@ -62,6 +64,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
 def test_the_leader_is_lost_and_then_two_of_three(cluster: KafkaCluster, fleets: Callable[..., Fleet]) -> None:
     fleet = fleets(cluster.bootstrap, rate=100, replication=3)
     settings = fleet.live.settings
+    assert _in_sync(settings) == "2"  # of the product's own making: these brokers' default is 1
     fleet.join()
     fleet.under_load()
 
@@ -71,6 +74,7 @@ def test_the_leader_is_lost_and_then_two_of_three(cluster: KafkaCluster, fleets:
     outputs = fleet.live.outputs
     answered = len(outputs.rankings)
     assert outputs.until(lambda: len(outputs.rankings) > answered + 200), "two of three are enough"
+    fleet.load.check_commits()
     leader.launch()
     leader.wait_ready()
 
@@ -85,6 +89,7 @@ def test_the_leader_is_lost_and_then_two_of_three(cluster: KafkaCluster, fleets:
         node.wait_ready()
     fleet.read(2)
     restarts = fleet.keep_alive()
+    fleet.load.check_commits()
     fleet.load.stop()
     fleet.load.check("leader killed, then two nodes of three")
     print(f"{restarts} workers restarted")
@@ -99,6 +104,17 @@ def _leader(settings: Settings, cluster: KafkaCluster) -> KafkaServer:
         admin.close()
     number = next(each["leader_id"] for each in topic["partitions"] if each["partition_index"] == 0)
     return next(node for node in cluster.nodes if node.number == number)
+
+
+def _in_sync(settings: Settings) -> str:
+    """Copies that a write to the rankings needs."""
+    admin = KafkaAdminClient(**kafka_python_connection(settings))
+    name = settings.topic("rankings")
+    try:
+        described = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)], config_filter="all")
+    finally:
+        admin.close()
+    return str(described["topic"][name]["min.insync.replicas"]["value"])
 
 
 def _refused(settings: Settings) -> bool:

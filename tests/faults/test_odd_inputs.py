@@ -69,7 +69,8 @@ def test_poison(fleet: Fleet) -> None:
 
 
 def test_clock_skew(fleet: Fleet) -> None:
-    """Event times of ± 1 day, 0 and below: nothing is dropped, and what comes from the future is counted."""
+    """Event times of ± 1 day, 0 and below: nothing is dropped; what comes from the future is counted, and what comes from the
+    past is among the oldest."""
     sent, live = Sent(fleet), fleet.live
     moments = {"now": time.time(), "tomorrow": time.time() + DAY, "yesterday": time.time() - DAY, "0": 0.0, "-1": -1.0}
     wishes = {}
@@ -86,6 +87,13 @@ def test_clock_skew(fleet: Fleet) -> None:
     metrics = fleet.worker.metrics()
     assert metrics['feedranker_clock_skew_events_total{topic="candidates"}'] >= 10
     assert metrics['feedranker_clock_skew_events_total{topic="requests"}'] == 1
+    for topic, from_past in (("candidates", 30), ("requests", 3)):
+        ages = sorted(
+            (float(name.split('le="')[1].split('"')[0]), count)
+            for name, count in metrics.items()
+            if name.startswith("feedranker_event_age_seconds_bucket{") and f'topic="{topic}"' in name
+        )
+        assert ages[-1][1] - ages[-2][1] >= from_past  # older than the last bound but infinity
 
 
 def _follows(event_id: str, ranking: Ranking) -> bool:

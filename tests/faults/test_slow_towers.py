@@ -47,9 +47,30 @@ def test_slower_than_the_deadline(sturdy: str, fleets: Callable[..., Fleet], tim
     Account.of(inputs, live.outputs.answers(), live.outputs.dead).check(f"tower of {times} × its deadline")
 
 
+def test_a_tower_that_never_comes_back_ends_the_worker(sturdy: str, fleets: Callable[..., Fleet]) -> None:
+    """Lists are ranked without it meanwhile. No request would be understood any more: the next worker has a free tower."""
+    fleet = fleets(
+        sturdy, slow_bundle_folder(), partitions=1, embed_timeout=DEADLINE, stall_timeout=6, commit_interval=0.2
+    )
+    live, worker = fleet.live, fleet.join()
+    inputs: dict[Place, str | None] = {}
+    for request_text in (ENDLESS, "ghosts", None):
+        event = candidates(new_id(), **({"request": request_text} if request_text else {}))
+        where = live.send("candidates", json.dumps(event).encode()).get(timeout=TIMEOUT)
+        inputs[where.topic, where.partition, where.offset] = event["event_id"]
+        assert live.ranking(event["event_id"]).degraded == ("deadline" if request_text else "no_control")
+    assert worker.process.wait(30) == 70
+    assert "one call of a tower went on for" in worker.log.read_text()
+    fleet.change(stall_timeout=60)
+    assert fleet.keep_alive() == 1
+    ranking, _ = live.rank_until(lambda ranking: ranking.degraded is None, new_id(), request="ghosts")
+    assert ranking.request_id == ranking.event_id
+    Account.of(inputs, live.outputs.answers(), live.outputs.dead).check("a tower that never comes back")
+
+
 def test_a_hung_agent_does_not_hold_up_the_end(sturdy: str, fleets: Callable[..., Fleet]) -> None:
     """SIGTERM: the process ends within 30 s, and what it had in hand is replayed."""
-    fleet = fleets(sturdy, slow_bundle_folder(), partitions=1, embed_timeout=3600, drain_timeout=5)
+    fleet = fleets(sturdy, slow_bundle_folder(), partitions=1, embed_timeout=3600)
     live, worker = fleet.live, fleet.join()
     event = candidates(new_id(), request=ENDLESS)
     where = live.send("candidates", json.dumps(event).encode()).get(timeout=TIMEOUT)
@@ -60,7 +81,7 @@ def test_a_hung_agent_does_not_hold_up_the_end(sturdy: str, fleets: Callable[...
     worker.process.send_signal(signal.SIGTERM)
     time.sleep(2)
     assert worker.metrics()["feedranker_heartbeat_timestamp_seconds"] > time.time() - 1.5  # alive, as long as it drains
-    assert worker.process.wait(30) == 70
+    assert worker.process.wait(35) == 70
     seconds = time.monotonic() - began
     assert seconds < 30
     print(f"ended after {seconds:.1f} s")

@@ -10,28 +10,37 @@ import pytest
 
 from tests.faults.fleet import Fleet
 from tests.live import TIMEOUT, candidates, new_id, request
-from tests.oracle import Account
+from tests.oracle import Account, Place
 
 pytestmark = pytest.mark.faults
 
-KILLS = int(os.environ.get("KILLS", "2"))
-"""`make test-faults KILLS=20` for the long version."""
+CONTROL_KILLS = 3
+KILLS = int(os.environ.get("KILLS", "20"))
 
 
+@pytest.mark.timeout(900)
 def test_kill_9_mid_batch(sturdy: str, fleets: Callable[..., Fleet]) -> None:
-    fleet, rng = fleets(sturdy), random.Random()
+    """Repeated is at most what was in flight, or done since the last commit: it was written since the last commit but one."""
+    fleet, rng = fleets(sturdy, session_timeout=4, heartbeat_interval=1), random.Random()
+    outputs, interval = fleet.live.outputs, fleet.live.settings.commit_interval
     worker = fleet.join()
     fleet.under_load()
-    bound, unfinished = 0, []
+    bound, unfinished, seconds, done = 0, [], 0.0, set[Place]()
     for _ in range(KILLS):
         fleet.read(rng.uniform(0, 1.5))
+        killed = time.time()
         worker.kill()
-        bound += fleet.load.done_before_commit()
+        before, done = done, fleet.load.done_before_commit()
+        of_this = [place for place in done - before if place not in outputs.dead]
+        assert len(of_this) <= outputs.written_since(killed - 2 * interval)
+        bound += len(done)
         unfinished.append(len(fleet.load.account().missing))
+        began = time.monotonic()
         worker = fleet.join()
+        seconds += time.monotonic() - began
     fleet.load.stop()
     repeats = fleet.load.check(f"kill -9, {KILLS} times")
-    print(f"{unfinished} lists waited; at most {bound} repeats expected")
+    print(f"{unfinished} lists waited; at most {bound} repeats expected; {seconds / KILLS:.1f} s to be back")
     assert min(unfinished) > 0
     assert repeats <= bound
     assert worker.stop() == 0
@@ -43,11 +52,14 @@ def test_workers_come_and_go(sturdy: str, fleets: Callable[..., Fleet]) -> None:
     fleet.under_load()
     second = fleet.join()
     fleet.read(1)
+    fleet.load.check_commits()
     second.kill()
     third = fleet.join()
     fleet.read(1)
+    fleet.load.check_commits()
     assert third.stop() == 0
     fleet.read(1)
+    fleet.load.check_commits()
     fleet.load.stop()
     fleet.load.check("workers join, die and leave")
     assert first.process.poll() is None
@@ -62,7 +74,7 @@ def test_a_control_is_kept_from_its_acknowledgement_on(sturdy: str, fleets: Call
     live, worker = fleet.live, fleet.join()
     inputs: dict[tuple[str, int, int], str | None] = {}
     wishes: dict[str, str] = {}
-    for _ in range(KILLS):
+    for _ in range(CONTROL_KILLS):
         for number in range(60):
             wish = request(new_id(), f"wish {number}")
             sent = live.send("requests", json.dumps(wish).encode(), wish["user_id"].encode())

@@ -15,7 +15,7 @@ from streams.client import Client
 from streams.kafka import kafka_python_connection
 from streams.settings import Settings
 from streams.supervise import WorkerProcess
-from streams.topics import ensure_topics
+from streams.topics import check_topics, ensure_topics
 from tests.kafkaserver import KafkaServer
 from tests.live import ITEMS, SCORES, TIMEOUT
 from tests.unit.tiny_towers import bundle_folder
@@ -96,6 +96,8 @@ def test_nobody_may_do_more(administrator: Settings) -> None:
         with pytest.raises(BrokerError, match=f"user '{user}' lacks a permission") as refused:
             ensure_topics(msgspec.structs.replace(login(administrator, user), topic_prefix="feed.other."))
         assert "canary" not in str(refused.value)
+        with pytest.raises(BrokerError, match=r"lacks a permission.*to describe feed\.other\."):
+            check_topics(msgspec.structs.replace(login(administrator, user), topic_prefix="feed.other."))
     with (
         Client(login(administrator, "ctrlrec-worker")) as client,
         pytest.raises(BrokerError, match="lacks a permission"),

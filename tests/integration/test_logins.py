@@ -9,8 +9,11 @@ from ranker.errors import BrokerError
 from streams.client import Client
 from streams.kafka import check_reachable
 from streams.settings import Settings
+from streams.supervise import WorkerProcess
 from streams.topics import ensure_topics
 from tests.kafkaserver import KafkaServer
+from tests.live import ITEMS, SCORES, TIMEOUT
+from tests.unit.tiny_towers import bundle_folder
 
 pytestmark = pytest.mark.kafka
 
@@ -21,17 +24,26 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     home = os.environ.get("KAFKA_HOME")
     if not home:
         pytest.skip("KAFKA_HOME is not set: logins are not tested")
-    with KafkaServer(Path(home), tmp_path_factory.mktemp("guarded"), {"reader": "canary-5"}) as server:
+    users = {"reader": "canary-5"}
+    with KafkaServer(Path(home), tmp_path_factory.mktemp("guarded"), users, scram="SCRAM-SHA-256") as server:
         yield Settings(
             kafka_bootstrap=server.bootstrap, kafka_security="SASL_PLAINTEXT", kafka_mechanism="PLAIN",
-            kafka_user="reader", kafka_password="canary-5", partitions=1,
+            kafka_user="reader", kafka_password="canary-5", partitions=1, monitoring_port=0, bundle=bundle_folder(),
         )  # fmt: skip
 
 
-def test_the_right_login_gets_in(guarded: Settings) -> None:
-    assert all(state.created for state in ensure_topics(guarded))
-    with Client(guarded) as client:
-        client.set_request("u", "no horror")
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256"])
+def test_the_right_login_gets_in(guarded: Settings, tmp_path: Path, mechanism: str) -> None:
+    """SCRAM-SHA-512 is in `test_tls.py`."""
+    name = f"{mechanism.lower()}."
+    settings = msgspec.structs.replace(guarded, kafka_mechanism=mechanism, topic_prefix=name, group=name)
+    assert all(state.created for state in ensure_topics(settings))
+    with WorkerProcess(settings, tmp_path / "log") as worker, Client(settings) as client:
+        worker.wait_ready(TIMEOUT)
+        rankings = client.rankings(timeout=TIMEOUT)
+        asked = client.publish_candidates("u", ITEMS, SCORES, request="no horror")
+        ranking = next(rankings)
+        assert (ranking.event_id, ranking.request_id) == (asked, asked)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +51,7 @@ def test_the_right_login_gets_in(guarded: Settings) -> None:
     [
         ({"kafka_password": "canary-6"}, "refuses user 'reader' .*CTRLREC_KAFKA_PASSWORD"),
         ({"kafka_user": "nobody"}, "refuses user 'nobody'"),
-        ({"kafka_mechanism": "SCRAM-SHA-256"}, "offers .*PLAIN.*, not SCRAM-SHA-256"),
+        ({"kafka_mechanism": "SCRAM-SHA-512"}, "offers .*PLAIN.*, not SCRAM-SHA-512"),
         ({"kafka_security": "PLAINTEXT"}, "lets nobody in without a login"),
         ({"kafka_security": "SASL_SSL"}, "plaintext port|TLS"),
     ],

@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import msgspec
 import psutil
 import pytest
 
+from ranker.vectors import VECTORS
 from streams.settings import Settings
 from streams.topics import ensure_topics
 from tests.kafkaserver import free_ports
@@ -85,6 +87,11 @@ def test_one_that_dies_is_replaced_and_all_end_together(live: Live, tmp_path: Pa
         load.start()
         before = pair.workers()
         assert len(before) == 2
+        if sys.platform == "linux":
+            for worker in before:
+                kilobytes = _mapped(worker.pid, VECTORS)
+                assert kilobytes["Shared_Clean"] + kilobytes["Shared_Dirty"] > 0  # dirty while it is new to the disk
+                assert kilobytes["Private_Clean"] == kilobytes["Private_Dirty"] == 0
         before[0].kill()
         before[0].wait(10)
         live.outputs.until(lambda: len(pair.workers()) == 2 and before[0] not in pair.workers())
@@ -102,6 +109,18 @@ def test_one_that_dies_is_replaced_and_all_end_together(live: Live, tmp_path: Pa
     finally:
         pair.process.kill()
         pair.process.wait()
+
+
+def _mapped(process: int, file: str) -> Counter[str]:
+    """What Linux says of a file that a process has mapped into its memory, in kB."""
+    found, kilobytes = False, Counter[str]()
+    for line in Path(f"/proc/{process}/smaps").read_text().splitlines():
+        name, *rest = line.split()
+        if not name.endswith(":"):  # the next mapping
+            found = line.endswith(f"/{file}")
+        elif found and rest[-1] == "kB":
+            kilobytes[name[:-1]] += int(rest[0])
+    return kilobytes
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the workers")

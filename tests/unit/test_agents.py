@@ -18,7 +18,7 @@ from ranker.familiarity import Familiarity
 from ranker.rank import TOGETHER, rank, rank_run
 from ranker.run import Asked, Steering
 from streams import agents
-from streams.agents import Agents
+from streams.agents import Agents, Handled
 from streams.outbox import Output
 from streams.settings import Settings
 from streams.transport import Part, Run
@@ -65,13 +65,15 @@ class Bench:
 
         return asyncio.run(handle())
 
-    def handle(self, agent: str, values: list[bytes]) -> None:
-        async def handle() -> None:
+    def handle(self, agent: str, values: list[bytes], settings: Settings = SETTINGS) -> list[Output]:
+        async def handle() -> list[Output]:
             with ThreadPoolExecutor(1) as towers:
-                handlers = Agents(SETTINGS, self.model, self._embedder, self._controls, towers, self._metrics)
-                await getattr(handlers, agent)(Run([Part(TP("t", 0), [record(value) for value in values], 0)], 0))
+                handlers = Agents(settings, self.model, self._embedder, self._controls, towers, self._metrics)
+                run = Run([Part(TP("t", 0), [record(value) for value in values], 0)], 0)
+                handled: Handled = await getattr(handlers, agent)(run)
+            return handled.outputs
 
-        asyncio.run(handle())
+        return asyncio.run(handle())
 
     def value(self, name: str, **labels: str) -> float | None:
         return self.registry.get_sample_value(PREFIX + name, labels)
@@ -142,6 +144,37 @@ def test_a_list_s_own_request_counts_once_a_text(bench: Bench) -> None:
     bench.outputs([encode(a_list(number, request=f"ghosts {number % 2}")) for number in range(6)])
     assert bench.value("control_requests_total", op="set", ood="1") == 2
     assert bench.value("request_ood_pvalue_ratio_count") == 2
+
+
+def test_no_more_late_items_than_there_is_room_for(bench: Bench) -> None:
+    """What is late already can change, and what is as the bundle has it needs no room."""
+    items, bundle = bench.model.items, bench.bundle
+    embedder = RequestEmbedder(bundle)
+
+    def event(item_id: str, text: str) -> bytes:
+        return encode(ItemUpsert(item_id=item_id, text=text))
+
+    items.put("i7", embedder.quantized_item("another text"))
+    items.put("late", embedder.quantized_item("a film"))
+    assert items.late == 2
+    outputs = bench.handle(
+        "index_items",
+        [
+            event("late", "another film"),
+            event("new", "a film"),
+            event("i8", "another text"),
+            event("i7", "a film"),
+            event("i9", "i9"),
+        ],
+        Settings(late_items=2),
+    )
+    assert [output.topic == DEAD for output in outputs] == [False, True, True, False, False]
+    headers = dict(outputs[1].headers)
+    assert headers["ctrlrec.error.class"] == b"too_large"
+    assert b"CTRLREC_LATE_ITEMS is 2" in headers["ctrlrec.error.message"]
+    items.remove("late")
+    outputs = bench.handle("index_items", [event("new", "a film")], Settings(late_items=2))
+    assert outputs[0].topic != DEAD
 
 
 def test_events_are_as_old_as_they_came_and_dead_ones_are_not_consumed(

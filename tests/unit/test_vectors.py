@@ -1,9 +1,11 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from ranker.errors import BundleError
 from ranker.vectors import (
@@ -96,7 +98,7 @@ def test_many_late_items() -> None:
 
 def test_late_items_are_not_all_copied_for_one_more() -> None:
     items, one = item_vectors(np.ones((2, 8), np.float32)), quantize(np.ones(8, np.float32))
-    copies: list[Floats] = []
+    copies: list[NDArray[Any]] = []
     for i in range(4096):
         items.put(f"late{i}", one)
         for array in (items._late, items._late_scales):
@@ -190,3 +192,58 @@ def test_shapes_that_do_not_match_are_refused() -> None:
 def test_a_vector_without_direction_is_refused(bad: float) -> None:
     with pytest.raises(ValueError, match="no direction"):
         quantize(np.full(3, bad, np.float32))
+
+
+def test_a_late_item_scores_as_one_of_the_bundle_does() -> None:
+    rng = np.random.default_rng(5)
+    vectors, asked = unit(rng, 20, 384), quantize_request(unit(rng, 1, 384)[0]).floats()
+    whole, part = item_vectors(vectors), item_vectors(vectors[:5])
+    for number in range(5, 20):
+        part.put(f"i{number}", quantize(vectors[number]))
+    ids = [f"i{number}" for number in rng.permutation(20)]
+    assert part.scores(part.rows(ids), asked).tolist() == whole.scores(whole.rows(ids), asked).tolist()
+    assert part.late == 15
+
+
+def test_what_the_bundle_has_takes_no_room() -> None:
+    vectors = unit(np.random.default_rng(6), 4, 8)
+    items = item_vectors(vectors[:3])
+    own, other = quantize(vectors[1]), quantize(vectors[3])
+    assert not items.would_grow("i1", own)
+    items.put("i1", own)
+    assert (items.late, items.rows(["i1"]).tolist()) == (0, [1])
+    assert items.would_grow("i1", other)
+    items.put("i1", other)
+    assert (items.late, items.rows(["i1"]).tolist()) == (1, [3])
+    assert not items.would_grow("i1", other)
+    items.put("i1", own)  # as it was
+    assert (items.late, items.rows(["i1"]).tolist()) == (0, [1])
+    items.remove("i1")
+    assert items.rows(["i1"]).tolist() == [-1]
+    items.put("i1", own)
+    assert (items.late, items.rows(["i1"]).tolist()) == (0, [1])
+    items.put("i1", other)
+    items.remove("i1")
+    assert (items.late, items.rows(["i1"]).tolist()) == (0, [-1])
+    items.put("i1", own)
+    assert (items.late, items.rows(["i1"]).tolist()) == (0, [1])
+
+
+def test_one_level_is_the_same_text_and_two_are_another() -> None:
+    vectors = unit(np.random.default_rng(8), 2, 8)
+    items, own = item_vectors(vectors), quantize(vectors[0])
+    for more, late in ((1, 0), (2, 1)):
+        values = own.floats()
+        values[np.abs(values).argmin()] += more
+        items.put("i0", Quantized(values.astype("<i2").tobytes(), own.scale))
+        assert items.late == late
+    items.put("i0", Quantized(own.values, own.scale * 1.01))
+    assert items.late == 1
+
+
+def test_a_vector_that_would_not_be_summed_exactly_is_refused() -> None:
+    vectors = unit(np.random.default_rng(7), 2, 8)
+    items = item_vectors(vectors)
+    with pytest.raises(ValueError, match="beyond 127"):
+        items.put("new", Quantized(np.full(8, -128, "<i2").tobytes(), 0.1))
+    assert len(items) == 2
