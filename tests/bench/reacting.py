@@ -119,7 +119,7 @@ def _flood(bench: Bench, bootstrap: str, lists: Sequence[CandidateList]) -> Figu
     ):
         publisher = Publisher(bootstrap, settings.topic("candidates"), settings.partitions, **{"linger.ms": 2})
         own = msgspec.structs.replace(lists[0], user_id="flooder")
-        _stream(publisher, lists, reader, None, SETTLED)  # warm
+        _stream(publisher, lists, reader, own, FLOODED)  # both ways, lists and dead letters, are warm
         quiet = _stream(publisher, lists, reader, None, FLOODED)
         _stream(publisher, lists, reader, own, 2 * BURST * settings.user_list_rate / FLOOD)  # its budget is spent
         flooded = _stream(publisher, lists, reader, own, FLOODED)
