@@ -199,9 +199,13 @@ class ItemVectors:
         """How many items have a vector that is not the bundle's."""
         return self._late_rows - len(self._free)
 
+    def is_late(self, item_id: str) -> bool:
+        """Whether it is one of them."""
+        return self._index.get(item_id, -1) >= self._n
+
     def would_grow(self, item_id: str, vector: Quantized) -> bool:
         """Whether `put` would add to the late items."""
-        return self._index.get(item_id, -1) < self._n and not self._is_bundled(item_id, vector)
+        return not self.is_late(item_id) and not self._is_bundled(item_id, vector)
 
     def _is_bundled(self, item_id: str, vector: Quantized) -> bool:
         """Whether the bundle has this vector of the item, as near as another kind of processor makes it of the same text."""

@@ -62,6 +62,8 @@ class Agents:
         self._towers, self._metrics = towers, metrics
         self._intake = Intake(settings, metrics)
         self.exchange(model, embedder)
+        self._let_in: set[str] = set()
+        """Items whose vectors are on their way to us through their topic."""
         self._rankings, self._controls_topic = settings.topic("rankings"), settings.topic("controls")
         self._vectors = settings.topic("vectors")
 
@@ -109,7 +111,8 @@ class Agents:
         for place, candidates in lists.items():
             try:
                 of_users = controls[records[place].partition]
-                asked[place] = Asked(candidates, *await self._steering(candidates, serving, of_users, notes, until))
+                steering = await self._steering(records[place], candidates, serving, of_users, notes, until)
+                asked[place] = Asked(candidates, *steering)
             except Exception as error:  # noqa: BLE001
                 failed(place, error)
         answers = self._ranked(list(asked.values()), serving, notes)
@@ -152,6 +155,7 @@ class Agents:
 
     async def _steering(
         self,
+        record: Record,
         candidates: CandidateList,
         serving: Serving,
         controls: Mapping[str, Steering],
@@ -163,6 +167,7 @@ class Agents:
             return controls.get(candidates.user_id), "no_control"
         vector = serving.embedder.cached(candidates.request, candidates.context)
         if vector is None:
+            self._intake.one_shot(record)
             try:
                 seconds = max(0.0, until - monotonic())
                 vector = await self._off_loop(
@@ -216,7 +221,8 @@ class Agents:
             try:
                 raw = self._intake.items(record)
                 if raw is None and record.key:
-                    key, value = decode_key(record.key).encode(), None
+                    self._let_in.discard(item_id := decode_key(record.key))
+                    key, value = item_id.encode(), None
                 else:
                     vector: ItemVector = await self._in_time(serving.embedder.item_vector, decode_item(raw))
                     self._check_room(vector, serving.model.items)
@@ -231,14 +237,18 @@ class Agents:
         return Handled(outputs, _nothing)
 
     def _check_room(self, item: ItemVector, items: ItemVectors) -> None:
-        """What is still on its way back to us through its topic is not counted."""
-        most = self._settings.late_items
-        if items.late >= most and items.would_grow(item.item_id, Quantized(item.vector, item.scale)):
+        """Raise BadEvent(too_large) for one late item too many."""
+        if not items.would_grow(item.item_id, Quantized(item.vector, item.scale)) or item.item_id in self._let_in:
+            return
+        self._let_in = {item_id for item_id in self._let_in if not items.is_late(item_id)}
+        most, there = self._settings.late_items, items.late + len(self._let_in)
+        if there >= most:
             raise BadEvent(
                 "too_large",
-                f"{items.late} items have vectors that are not the bundle's, and CTRLREC_LATE_ITEMS is {most}; activate a "
-                "bundle that has them",
+                f"{there} items have vectors that are not the bundle's, and CTRLREC_LATE_ITEMS is {most}; activate a bundle "
+                "that has them",
             )
+        self._let_in.add(item.item_id)
 
     async def _in_time(self, function: Callable[..., Any], *arguments: Any) -> Any:
         start = perf_counter()

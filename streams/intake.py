@@ -23,7 +23,9 @@ class Intake:
             settings.topic("dead-letters"),
         )
         self._lists = Budgets(settings.user_list_rate, "CTRLREC_USER_LIST_RATE")
-        self._requests = Budgets(settings.user_request_rate, "CTRLREC_USER_REQUEST_RATE")
+        self._requests, self._one_shots = (
+            Budgets(settings.user_request_rate, "CTRLREC_USER_REQUEST_RATE") for _ in "12"
+        )
 
     def lists(self, record: Record) -> bytes | None:
         """Within its user's budget of lists."""
@@ -34,6 +36,10 @@ class Intake:
         """Within its user's budget of requests."""
         self._requests.take(record)
         return self.items(record)
+
+    def one_shot(self, record: Record) -> None:
+        """A list whose request the tower has to read: within its user's budget of those, which is as large as of requests."""
+        self._one_shots.take(record)
 
     def items(self, record: Record) -> bytes | None:
         """Small enough. Its key and headers count too: they may be sent on."""

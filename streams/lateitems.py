@@ -5,7 +5,8 @@ made of an older one changes nothing, and whoever keeps its partition writes the
 """
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
+from math import inf
 from time import time
 from typing import NamedTuple, Self
 
@@ -23,6 +24,8 @@ from streams.wire import decode_item_vector, encode
 log = logging.getLogger(__name__)
 
 SOURCE = "ctrlrec.source"
+DELETED = 100_000
+"""Deletions that are remembered at most: beyond them the oldest is forgotten before its time."""
 
 
 class Source(NamedTuple):
@@ -113,6 +116,7 @@ class LateItems:
         self._texts[item_id] = text
         if text is None:
             self._forget.set(item_id, self._clock() + KEPT)
+            self._forget_all(self._forget.due(inf, max(0, len(self._forget) - DELETED)))
         else:
             self._forget.drop(item_id)
         if self._next:
@@ -120,7 +124,10 @@ class LateItems:
 
     def forget(self) -> None:
         """Forget that items were deleted so long ago, as a worker that starts by then does not know it either."""
-        for item_id in self._forget.due(self._clock(), FORGET_AT_ONCE):
+        self._forget_all(self._forget.due(self._clock(), FORGET_AT_ONCE))
+
+    def _forget_all(self, item_ids: Iterable[str]) -> None:
+        for item_id in item_ids:
             del self._texts[item_id]
             self._sources.pop(item_id, None)
             self._overwritten.pop(item_id, None)

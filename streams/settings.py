@@ -67,7 +67,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Candidate lists of one user (their records' key) a second, ten seconds' worth at once; what goes beyond is a dead
     letter of class `rate`. 0 for no limit."""
     user_request_rate: Annotated[float, Meta(ge=0)] = 5.0
-    """The same of control requests."""
+    """The same of control requests, and of lists with a request that the tower has not read before."""
     session_timeout: Annotated[float, Meta(gt=0)] = 10.0
     rebalance_timeout: Annotated[float, Meta(gt=0)] = 12.0
     heartbeat_interval: Annotated[float, Meta(gt=0)] = 3.0

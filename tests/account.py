@@ -60,6 +60,7 @@ class Account:
             number, digest = int(decode_ranking(value).event_id[1:]), hashlib.sha256(value).digest()[:8]
         else:
             number, digest = json.loads(value)["number"], b"dead"
+            self.unlike += dict(message.headers())["ctrlrec.error.class"] != b"schema"  # type: ignore[attr-defined]
             self.letters += number not in self.seen
         known = self.seen.setdefault(number, digest)
         if known is not digest:

@@ -12,7 +12,7 @@ from ranker.events import Ranking
 from streams.kafka import kafka_python_connection
 from streams.scan import scan
 from streams.wire import decode_ranking
-from tests.live import TIMEOUT, Live, candidates, request
+from tests.live import TIMEOUT, Live, candidates, error_headers, request
 from tests.oracle import Account, Place, finished_before
 
 READERS = 100
@@ -121,6 +121,9 @@ class Load(threading.Thread):
         assert [future.exception for _, future in self._sent if not future.succeeded()] == []
         assert len(inputs) >= len(self._sent)
         assert account().letters == sum(event_id is None for event_id in inputs.values())
+        for place in (place for place, event_id in inputs.items() if event_id is None):
+            about = error_headers(outputs.dead[place][0])
+            assert (about["class"], "`$.weight`" in about["message"]) == ("schema", True), about
         repeats = account().check(name)
         answers = (outputs.rankings[event_id][0] for event_id in inputs.values() if event_id is not None)
         assert [ranking for answer in answers if not self._steered(ranking := decode_ranking(answer))] == []

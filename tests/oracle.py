@@ -26,7 +26,7 @@ class Account(NamedTuple):
     repeats: int
     """Outcomes beyond the first of each."""
     unlike: list[str]
-    """Ids under which not all answers have the same bytes, and places whose dead letters hold unlike values."""
+    """Ids under which not all answers have the same bytes, and places whose dead letters are unlike."""
     both: list[Place]
     """Those with an answer and a dead letter."""
 
@@ -57,7 +57,7 @@ class Account(NamedTuple):
             ],
             repeats=came - outputs - len(dead),
             unlike=[event_id for event_id, found in answered.items() if len(set(found)) > 1]
-            + [str(place) for place in dead if len({letter.value for letter in letters[place]}) > 1],
+            + [str(place) for place in dead if len({(letter.value, *letter.headers) for letter in letters[place]}) > 1],
             both=[place for place in dead if inputs[place] in answered],
         )
 

@@ -24,7 +24,7 @@ TRIALS, APART, STEP, ITEMS = 200, 0.05, 0.005, 20
 RATE, SETTLED = 200.0, 2.0
 """Lists a second while workers come and go, and seconds of them after each change."""
 FLOOD, FLOODED = 2_000.0, 10.0
-"""Lists a second of one reader, ten times the budget, and seconds of measuring with and without."""
+"""Lists a second of one reader, ten times the budget, each with a request of its own; seconds of measuring."""
 
 
 class Trial(NamedTuple):
@@ -124,7 +124,7 @@ def _flood(bench: Bench, bootstrap: str, lists: Sequence[CandidateList]) -> Figu
         _stream(publisher, lists, reader, own, 2 * BURST * settings.user_list_rate / FLOOD)  # its budget is spent
         flooded = _stream(publisher, lists, reader, own, FLOODED)
     p99, without = (waits[len(waits) * 99 // 100] for waits in (flooded, quiet))
-    bounds = (Bound("value", "at most", 50.0),)
+    bounds = (Bound("value", "at most", 50.0), Bound("ratio", "at most", 3.0))
     return Figure("react.flood.p99", p99 * 1000, "ms", p99 / without, "the same without a flood", bounds)
 
 
@@ -148,7 +148,9 @@ def _stream(
 
     while (now := time.time() - began) < seconds:
         while flooder and flood < now * FLOOD:
-            event = msgspec.structs.replace(flooder, event_id=f"flood {flood}", created_at=time.time())
+            event = msgspec.structs.replace(
+                flooder, event_id=f"flood {flood}", created_at=time.time(), request=f"{REQUESTS[0]} {began} {flood}"
+            )  # of which none is known
             publisher.send(flood, event.user_id, encode(event))  # into every partition: it is near everybody
             flood += 1
         while sent < now * RATE:

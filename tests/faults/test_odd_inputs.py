@@ -100,6 +100,46 @@ def _follows(event_id: str, ranking: Ranking) -> bool:
     return ranking.request_id == event_id
 
 
+def test_no_more_late_items_than_there_is_room_for(embedded: str, fleets: Callable[..., Fleet]) -> None:
+    """However quickly they come, and after a restart; what is deleted makes room."""
+    fleet = fleets(embedded, partitions=1, late_items=5)
+    worker, live = fleet.join(), fleet.live
+
+    def publish(count: int) -> list[Place]:
+        items = [{"item_id": new_id(), "text": f"river ghosts {number}"} for number in range(count)]
+        values = [(json.dumps(item).encode(), str(item["item_id"]).encode()) for item in items]
+        futures = [live.send("items", value, key) for value, key in values]
+        return [
+            (where.topic, where.partition, where.offset) for where in (each.get(timeout=TIMEOUT) for each in futures)
+        ]
+
+    def refused(places: list[Place]) -> list[Place]:
+        def outcomes() -> int:  # some come twice, after the kill
+            return len({record.key for record in live.outputs.vectors}) + sum(
+                each in live.outputs.dead for each in every
+            )
+
+        assert live.outputs.until(lambda: outcomes() >= len(every))
+        return [place for place in places if place in live.outputs.dead]
+
+    every = publish(100)
+    assert len(refused(every)) == 95
+    worker.kill()
+    fleet.join()
+    every += (more := publish(3))
+    assert refused(more) == more
+    about = error_headers(live.outputs.dead[more[0]][0])
+    assert about["class"] == "too_large"
+    assert "CTRLREC_LATE_ITEMS is 5" in about["message"]
+    gone = next(record.key for record in live.outputs.vectors)
+    live.send("items", None, gone).get(timeout=TIMEOUT)
+    assert live.outputs.until(lambda: any(each.key == gone and each.value is None for each in live.outputs.vectors))
+    live.outputs.until(lambda: False, 1)  # until the worker has read it, too
+    (last,) = publish(1)
+    assert live.outputs.until(lambda: len({each.key for each in live.outputs.vectors}) == 6)
+    assert last not in live.outputs.dead
+
+
 def test_oversize(fleet: Fleet) -> None:
     sent, live = Sent(fleet), fleet.live
     process = psutil.Process(fleet.worker.process.pid)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +21,14 @@ from tests.tls import Authority, Listener
 from tests.unit.tiny_towers import bundle_folder
 
 USER, CANARY = "reader", "canary-password-7"
-COMMANDS = (["worker"], ["topics"], ["dead-letters", "list"], ["redrive", "--send"])
+COMMANDS = (
+    ["worker"],
+    ["topics"],
+    ["dead-letters", "list"],
+    ["redrive", "--send"],
+    ["record", "--once", "{folder}"],
+    ["replay", "kafka", "--out", "{folder}"],
+)
 
 
 class Guarded(NamedTuple):
@@ -48,16 +56,17 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
 
 
 def command(settings: Settings, arguments: list[str]) -> "subprocess.CompletedProcess[str]":
-    """`ctrlrec ...` with these settings, to its end."""
+    """`ctrlrec ...` with these settings, to its end; for `{folder}` it is given an empty one."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CTRLREC_")}
-    return subprocess.run(
-        [sys.executable, "-m", "streams.cli", *arguments],
-        env=environment | settings.environment(),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        return subprocess.run(
+            [sys.executable, "-m", "streams.cli", *(argument.format(folder=folder) for argument in arguments)],
+            env=environment | settings.environment(),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
 
 
 @pytest.mark.kafka

@@ -36,23 +36,24 @@ def _an_item(live: Live) -> tuple[dict[str, Any], Callable[[], bool]]:
 def test_the_next_good_event_comes_within_a_second(
     live: Live, topic: str, good: Callable[[Live], tuple[dict[str, Any], Callable[[], bool]]]
 ) -> None:
-    """Behind half of the bad ones at least: a loaded machine stops for a second now and then, and a wait for the bad one
-    would be behind all."""
-    taken = {}
+    """Behind one of two of each kind: a loaded machine stops for a second now and then."""
+    taken = dict[str, float]()
     for bad in bad_events():
         if bad.topic != topic:
             continue
-        event, came = good(live)
-        began = time.monotonic()
-        sent = live.send(topic, bad.value, bad.key, partition=0)
-        live.send(topic, json.dumps(event).encode(), partition=0)
-        assert live.outputs.until(came)
-        taken[bad.name] = time.monotonic() - began
-        live.dead_letter(sent)
+        for _ in range(2):
+            event, came = good(live)
+            began = time.monotonic()
+            sent = live.send(topic, bad.value, bad.key, partition=0)
+            live.send(topic, json.dumps(event).encode(), partition=0)
+            assert live.outputs.until(came)
+            seconds = time.monotonic() - began
+            taken[bad.name] = min(seconds, taken.get(bad.name, seconds))
+            live.dead_letter(sent)
     slowest = max(taken, key=taken.__getitem__)
     median = statistics.median(taken.values())
     print(f"a good event after a bad one of {topic}: median {median:.2f} s, {slowest} {taken[slowest]:.2f} s")
-    assert median < 1
+    assert taken[slowest] < 1
 
 
 def test_no_header_chooses_where_answers_go(live: Live) -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count, repeat
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,6 +21,7 @@ from ranker.rank import TOGETHER, rank, rank_run
 from ranker.run import Asked, Steering
 from streams import agents
 from streams.agents import Agents, Handled
+from streams.budgets import BURST
 from streams.outbox import Output
 from streams.settings import Settings
 from streams.transport import Part, Run
@@ -30,9 +33,9 @@ SETTINGS = Settings()
 RANKINGS, DEAD = SETTINGS.topic("rankings"), SETTINGS.topic("dead-letters")
 
 
-def record(value: bytes, key: bytes = b"u") -> Any:
+def record(value: bytes, key: bytes = b"u", offset: int = 7) -> Any:
     return SimpleNamespace(
-        topic="t", partition=0, offset=7, timestamp=5000, timestamp_type=0, key=key, value=value, headers=()
+        topic="t", partition=0, offset=offset, timestamp=5000, timestamp_type=0, key=key, value=value, headers=()
     )
 
 
@@ -54,12 +57,13 @@ class Bench:
         self._controls = Controls(embedder, self.model.bundle, None)  # type: ignore[arg-type]
         self._metrics, self._embedder = Metrics(self.registry), embedder
 
-    def outputs(self, values: list[bytes]) -> list[Output]:
+    def outputs(self, values: list[bytes], offsets: Iterable[int] = repeat(7)) -> list[Output]:
         async def handle() -> list[Output]:
             await self._controls.apply([record(encode(self.control), b"u0")])
             with ThreadPoolExecutor(1) as towers:
                 handlers = Agents(SETTINGS, self.model, self._embedder, self._controls, towers, self._metrics)
-                handled = await handlers.rank_feed(Run([Part(TP("t", 0), [record(value) for value in values], 0)], 0))
+                records = [record(value, offset=offset) for value, offset in zip(values, offsets, strict=False)]
+                handled = await handlers.rank_feed(Run([Part(TP("t", 0), records, 0)], 0))
             handled.confirmed(0.001)
             return handled.outputs
 
@@ -137,6 +141,16 @@ def test_a_bug_takes_one_list_with_it(
     assert bench.value("rankings_total", outcome="error") == 1
     assert bench.value("rankings_total", outcome="refused") == 0
     assert len(caplog.records) == 1
+
+
+def test_lists_with_new_requests_have_a_budget(bench: Bench) -> None:
+    """Of their own, as large as of requests: what the tower has read before costs nothing, and others have their own."""
+    most = round(SETTINGS.user_request_rate * BURST)
+    events = [a_list(number, request=f"ghosts {number}") for number in range(most + 3)]
+    known = [a_list(number, request="ghosts 0") for number in range(most + 3, most + 6)]
+    outputs = bench.outputs(list(map(encode, [*events, *known])), count(7))
+    assert [output.topic == DEAD for output in outputs] == [False] * most + [True] * 3 + [False] * 3
+    assert dict(outputs[most].headers)["ctrlrec.error.class"] == b"rate"
 
 
 def test_a_list_s_own_request_counts_once_a_text(bench: Bench) -> None:

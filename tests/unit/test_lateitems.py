@@ -33,6 +33,19 @@ def test_that_an_item_was_deleted_is_forgotten(bundle: SmallBundle) -> None:
     asyncio.run(late.catch_up())
 
 
+def test_only_so_many_deletions_are_remembered(bundle: SmallBundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.lateitems.DELETED", 3)
+    clock = Clock(1e9)
+    late = LateItems(bundle.items, RequestEmbedder(bundle), bundle.version, at_once, clock)
+    for number in range(10):
+        clock.now += 1
+        apply(late, record(b"gone %d" % number, None, Source(0, number, 1000).headers()))
+    assert (len(late), sorted(late._texts), sorted(late._sources)) == (3, *[[f"gone {n}" for n in (7, 8, 9)]] * 2)
+    vector = RequestEmbedder(bundle).item_vector(ItemUpsert(item_id="gone 8", text="text"))
+    apply(late, record(b"gone 8", encode(vector)), record(b"gone 10", None))
+    assert sorted(late._texts) == ["gone 10", "gone 7", "gone 8", "gone 9"]
+
+
 def test_late_items_come_and_go(bundle: SmallBundle) -> None:
     late = LateItems(bundle.items, RequestEmbedder(bundle), bundle.version, at_once)
     vector = RequestEmbedder(bundle).item_vector(ItemUpsert(item_id="new", text="text"))

@@ -5,8 +5,8 @@ import pytest
 from tests.oracle import REPORT, Account, finished_before
 
 
-def letter(value: bytes) -> SimpleNamespace:
-    return SimpleNamespace(value=value)
+def letter(value: bytes, why: bytes = b"schema") -> SimpleNamespace:
+    return SimpleNamespace(value=value, headers=[("ctrlrec.error.class", why)])
 
 
 def test_every_kind_of_outcome_is_told_apart() -> None:
@@ -26,6 +26,8 @@ def test_every_kind_of_outcome_is_told_apart() -> None:
         with pytest.raises(AssertionError):
             wrong.check("a row")
     del REPORT[-4:]
+    other_reason = Account.of(inputs, answers, {at[2]: [letter(b"x"), letter(b"x", b"bug")]})
+    assert str(at[2]) in other_reason.unlike
 
 
 def test_what_is_missing_before_the_commit_is_lost() -> None:
