@@ -4,7 +4,7 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -22,15 +22,18 @@ CLUSTER = "Y3RybHJlYy10ZXN0cy0wMA"
 
 
 class Place(NamedTuple):
-    """A node among others, and all their controllers' ports."""
+    """A node among others."""
 
     number: int
     port: int
-    controllers: Sequence[int]
+    """Of a broker for its clients; of a controller alone for the brokers."""
+    controller: tuple[int, int]
+    """Number and port of the one that they all have."""
+    broker: bool = True
 
     @property
-    def controller(self) -> int:
-        return self.controllers[self.number - 1]
+    def controls(self) -> bool:
+        return self.number == self.controller[0]
 
 
 class KafkaServer:
@@ -54,7 +57,7 @@ class KafkaServer:
     ) -> None:
         if place is None:
             port, controller = free_ports(2)
-            place = Place(1, port, [controller])
+            place = Place(1, port, (1, controller))
         self._home, self._folder, self._users, self._tls = home, folder, users or {}, tls
         self._place, self._settings, self._host, self._scram = place, settings or {}, host, scram
         self._process: subprocess.Popen[bytes] | None = None
@@ -128,7 +131,7 @@ class KafkaServer:
         self.stop()
 
     def _answers(self) -> bool:
-        if self._tls:
+        if self._tls or not self._place.broker:
             # A TLS handshake would need the authority; that it listens is what it does last.
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1.0).close()
@@ -143,26 +146,28 @@ class KafkaServer:
         return True
 
     def _properties(self) -> str:
-        place = self._place
-        copies = min(3, len(place.controllers))
+        place, (controller, port) = self._place, self._place.controller
+        listeners = [f"CLIENT://127.0.0.1:{place.port}"] * place.broker + [
+            f"CONTROLLER://127.0.0.1:{port}"
+        ] * place.controls
         lines: dict[str, object] = {
-            "process.roles": "broker,controller",
+            "process.roles": ",".join(["broker"] * place.broker + ["controller"] * place.controls),
             "node.id": place.number,
-            "controller.quorum.voters": ",".join(f"{n}@127.0.0.1:{p}" for n, p in enumerate(place.controllers, 1)),
+            "controller.quorum.voters": f"{controller}@127.0.0.1:{port}",
             "controller.listener.names": "CONTROLLER",
-            "listeners": f"CLIENT://127.0.0.1:{place.port},CONTROLLER://127.0.0.1:{place.controller}",
-            "advertised.listeners": f"CLIENT://{self.bootstrap}",
+            "listeners": ",".join(listeners),
             "listener.security.protocol.map": f"CLIENT:{self._protocol()},CONTROLLER:PLAINTEXT",
-            "inter.broker.listener.name": "CLIENT",
             "log.dirs": self._folder / "data",
             "offsets.topic.num.partitions": 4,
-            "offsets.topic.replication.factor": copies,
-            "transaction.state.log.replication.factor": copies,
+            "offsets.topic.replication.factor": 1,
+            "transaction.state.log.replication.factor": 1,
             "transaction.state.log.min.isr": 1,
             "group.initial.rebalance.delay.ms": 0,
             "group.min.session.timeout.ms": 1000,
             "auto.create.topics.enable": "false",
         }
+        if place.broker:
+            lines |= {"advertised.listeners": f"CLIENT://{self.bootstrap}", "inter.broker.listener.name": "CLIENT"}
         for store, file in zip(("keystore", "truststore"), self._tls or (), strict=False):
             lines |= {f"ssl.{store}.type": "PEM", f"ssl.{store}.location": file}
         text = "\n".join(f"{name}={value}" for name, value in (lines | dict(self._settings)).items())
@@ -198,20 +203,26 @@ class KafkaServer:
 
 
 class KafkaCluster:
-    """Three nodes, all copies of everything; how many of them a write needs is for its topic to say. A context."""
+    """Three brokers, all copies of everything, and a controller; how many a write needs is for its topic to say. A context."""
 
     def __init__(self, home: Path, folder: Path) -> None:
-        ports = free_ports(6)
+        *ports, port = free_ports(4)
+        controller = 4, port
         settings = {
             "default.replication.factor": 3,
+            "offsets.topic.replication.factor": 3,
+            "transaction.state.log.replication.factor": 3,
             # A killed node is missed after 3 s, and may come back as soon.
             "broker.session.timeout.ms": 3000,
             "broker.heartbeat.interval.ms": 500,
         }
         self.nodes = [
-            KafkaServer(home, folder / str(n), place=Place(n, ports[n - 1], ports[3:]), settings=settings)
-            for n in (1, 2, 3)
+            KafkaServer(home, folder / str(n), place=Place(n, port, controller), settings=settings)
+            for n, port in enumerate(ports, 1)
         ]
+        self._controller = KafkaServer(
+            home, folder / "4", place=Place(*controller, controller, broker=False), settings=settings
+        )
 
     @property
     def bootstrap(self) -> str:
@@ -219,10 +230,10 @@ class KafkaCluster:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            for node in self.nodes:
+            for node in (self._controller, *self.nodes):
                 node.launch()
                 stack.callback(node.stop)
-            for node in self.nodes:
+            for node in (self._controller, *self.nodes):
                 node.wait_ready()
             stack.pop_all()
         return self
@@ -230,7 +241,7 @@ class KafkaCluster:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for node in self.nodes:
+        for node in (*self.nodes, self._controller):
             node.kill()  # nobody is left to hand anything over to
 
 

@@ -37,7 +37,16 @@ def fleets(tmp_path: Path) -> Iterator[Callable[..., "Fleet"]]:
     for fleet in made:
         fleet.close()
     made.clear()
-    # kafka-python does not close the sockets of connections that failed, and the next test would be blamed.
+    _collect()
+
+
+def pytest_sessionfinish() -> None:
+    """What was still held then, by a thread that was yet to end, goes now."""
+    _collect()
+
+
+def _collect() -> None:
+    """kafka-python does not close the sockets of connections that failed, and the next test would be blamed."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
