@@ -15,7 +15,7 @@ Id = Annotated[str, Meta(min_length=1, max_length=128)]
 Text = Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)]
 Weight = Annotated[float, Meta(ge=0.0, le=1.0)]
 
-Degraded = Literal["no_control", "control_expired", "unknown_items", "other_bundle", "deadline"]
+Degraded = Literal["no_control", "control_expired", "unknown_items", "other_bundle", "deadline", "rate"]
 """Why a ranking is less than what was asked for."""
 
 

@@ -30,6 +30,9 @@ from streams.wire import decode_candidates, decode_item, decode_key, decode_requ
 
 log = logging.getLogger(__name__)
 
+ON_ITS_WAY = 5.0
+"""Seconds after which a vector that was sent has come back to us, or never will."""
+
 
 class Handled(NamedTuple):
     """What to send for a run, and what to call when the broker has confirmed it, with the seconds that this took."""
@@ -62,8 +65,8 @@ class Agents:
         self._towers, self._metrics = towers, metrics
         self._intake = Intake(settings, metrics)
         self.exchange(model, embedder)
-        self._let_in: set[str] = set()
-        """Items whose vectors are on their way to us through their topic."""
+        self._let_in: dict[str, float] = {}
+        """Item → when its vector was sent, which is on its way to us through its topic."""
         self._rankings, self._controls_topic = settings.topic("rankings"), settings.topic("controls")
         self._vectors = settings.topic("vectors")
 
@@ -167,7 +170,8 @@ class Agents:
             return controls.get(candidates.user_id), "no_control"
         vector = serving.embedder.cached(candidates.request, candidates.context)
         if vector is None:
-            self._intake.one_shot(record)
+            if not self._intake.has_request_left(record):
+                return None, "rate"
             try:
                 seconds = max(0.0, until - monotonic())
                 vector = await self._off_loop(
@@ -221,8 +225,7 @@ class Agents:
             try:
                 raw = self._intake.items(record)
                 if raw is None and record.key:
-                    self._let_in.discard(item_id := decode_key(record.key))
-                    key, value = item_id.encode(), None
+                    key, value = decode_key(record.key).encode(), None
                 else:
                     vector: ItemVector = await self._in_time(serving.embedder.item_vector, decode_item(raw))
                     self._check_room(vector, serving.model.items)
@@ -238,9 +241,16 @@ class Agents:
 
     def _check_room(self, item: ItemVector, items: ItemVectors) -> None:
         """Raise BadEvent(too_large) for one late item too many."""
-        if not items.would_grow(item.item_id, Quantized(item.vector, item.scale)) or item.item_id in self._let_in:
+        if not items.would_grow(item.item_id, Quantized(item.vector, item.scale)):
             return
-        self._let_in = {item_id for item_id in self._let_in if not items.is_late(item_id)}
+        now = monotonic()
+        self._let_in = {
+            item_id: since
+            for item_id, since in self._let_in.items()
+            if now < since + ON_ITS_WAY and not items.is_late(item_id)
+        }
+        if item.item_id in self._let_in:
+            return
         most, there = self._settings.late_items, items.late + len(self._let_in)
         if there >= most:
             raise BadEvent(
@@ -248,7 +258,7 @@ class Agents:
                 f"{there} items have vectors that are not the bundle's, and CTRLREC_LATE_ITEMS is {most}; activate a bundle "
                 "that has them",
             )
-        self._let_in.add(item.item_id)
+        self._let_in[item.item_id] = now
 
     async def _in_time(self, function: Callable[..., Any], *arguments: Any) -> Any:
         start = perf_counter()

@@ -37,9 +37,13 @@ class Intake:
         self._requests.take(record)
         return self.items(record)
 
-    def one_shot(self, record: Record) -> None:
-        """A list whose request the tower has to read: within its user's budget of those, which is as large as of requests."""
-        self._one_shots.take(record)
+    def has_request_left(self, record: Record) -> bool:
+        """Whether the tower may read a list's own request: there is a budget of those, as large as of control requests."""
+        try:
+            self._one_shots.take(record)
+        except BadEvent:
+            return False
+        return True
 
     def items(self, record: Record) -> bytes | None:
         """Small enough. Its key and headers count too: they may be sent on."""

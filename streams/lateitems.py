@@ -137,7 +137,10 @@ class LateItems:
         is to write."""
         now, outputs = self._clock(), list[Output]()
         for item_id, began in list(self._overwritten.items()):
-            if now - began >= REPAIR_AFTER and (source := self._sources[item_id]).partition in kept:
+            # What was forgotten meanwhile is gone from all of them.
+            if now - began < REPAIR_AFTER or (source := self._sources.get(item_id)) is None:
+                continue
+            if source.partition in kept:
                 self._overwritten[item_id] = now
                 if (text := self._texts[item_id]) is None:
                     value = None

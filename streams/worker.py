@@ -228,9 +228,11 @@ class Worker:
             await asyncio.sleep(0.01)
         return await self._agents.rank_feed(run) if run.parts else None
 
-    async def _index_items(self, run: Run) -> Handled:
-        """Wait until the late items are known: how many there may be is limited. A worker that stops would never know."""
-        while not self._vector_topic.ready and self._stopping_since is None:
+    async def _index_items(self, run: Run) -> Handled | None:
+        """Wait until the late items are known: how many there may be is limited. None if the worker stops before."""
+        while not self._vector_topic.ready:
+            if self._stopping_since is not None:
+                return None
             self._app.waits(INDEX_ITEMS)
             await asyncio.sleep(0.01)
         return await self._agents.index_items(run)

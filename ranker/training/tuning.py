@@ -64,7 +64,7 @@ def tune(
 
     begin(sources, "tuning")
     tower.freeze(0)
-    tower.eval()  # without dropout: twenty minutes are too few to overfit, and the head has noise of its own
+    tower.eval()  # without dropout: the head has noise of its own, and long trainings are looked at
     head.train()
     stopping = Stopping(nn.ModuleList([tower.encoder, head]), partial(dev.of_tower, tower), patience) if dev else None
     descent = descend(

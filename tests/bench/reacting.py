@@ -124,7 +124,7 @@ def _flood(bench: Bench, bootstrap: str, lists: Sequence[CandidateList]) -> Figu
         _stream(publisher, lists, reader, own, 2 * BURST * settings.user_list_rate / FLOOD)  # its budget is spent
         flooded = _stream(publisher, lists, reader, own, FLOODED)
     p99, without = (waits[len(waits) * 99 // 100] for waits in (flooded, quiet))
-    bounds = (Bound("value", "at most", 50.0), Bound("ratio", "at most", 3.0))
+    bounds = (Bound("value", "at most", 50.0), Bound("ratio", "at most", 4.0))
     return Figure("react.flood.p99", p99 * 1000, "ms", p99 / without, "the same without a flood", bounds)
 
 

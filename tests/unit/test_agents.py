@@ -26,7 +26,7 @@ from streams.outbox import Output
 from streams.settings import Settings
 from streams.transport import Part, Run
 from streams.views import Controls
-from streams.wire import encode
+from streams.wire import decode_ranking, encode
 from tests.smallbundle import SmallBundle
 
 SETTINGS = Settings()
@@ -144,13 +144,13 @@ def test_a_bug_takes_one_list_with_it(
 
 
 def test_lists_with_new_requests_have_a_budget(bench: Bench) -> None:
-    """Of their own, as large as of requests: what the tower has read before costs nothing, and others have their own."""
+    """As large as of requests; beyond it they are ranked without. What the tower has read before costs nothing."""
     most = round(SETTINGS.user_request_rate * BURST)
     events = [a_list(number, request=f"ghosts {number}") for number in range(most + 3)]
     known = [a_list(number, request="ghosts 0") for number in range(most + 3, most + 6)]
     outputs = bench.outputs(list(map(encode, [*events, *known])), count(7))
-    assert [output.topic == DEAD for output in outputs] == [False] * most + [True] * 3 + [False] * 3
-    assert dict(outputs[most].headers)["ctrlrec.error.class"] == b"rate"
+    degraded = [decode_ranking(output.value or b"").degraded for output in outputs]
+    assert degraded == [None] * most + ["rate"] * 3 + [None] * 3
 
 
 def test_a_list_s_own_request_counts_once_a_text(bench: Bench) -> None:
