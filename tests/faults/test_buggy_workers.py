@@ -27,10 +27,10 @@ RUN = f"""
 import asyncio
 from streams.agents import Agents
 steering = Agents._steering
-async def waits(self, candidates, *rest):
+async def waits(self, record, candidates, *rest):
     if candidates.user_id == "{MARK}":
         await asyncio.sleep(3600)
-    return await steering(self, candidates, *rest)
+    return await steering(self, record, candidates, *rest)
 Agents._steering = waits
 """
 UNWINDING = """
