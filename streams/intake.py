@@ -23,9 +23,8 @@ class Intake:
             settings.topic("dead-letters"),
         )
         self._lists = Budgets(settings.user_list_rate, "CTRLREC_USER_LIST_RATE")
-        self._requests, self._one_shots = (
-            Budgets(settings.user_request_rate, "CTRLREC_USER_REQUEST_RATE") for _ in "12"
-        )
+        self._requests = Budgets(settings.user_request_rate, "CTRLREC_USER_REQUEST_RATE")
+        self._one_shots = Budgets(settings.user_request_rate, "CTRLREC_USER_REQUEST_RATE")
 
     def lists(self, record: Record) -> bytes | None:
         """Within its user's budget of lists."""

@@ -48,12 +48,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Seconds that one tower call may take before the ranking is served without it, or the request is a dead letter."""
     embed_cache: Annotated[int, Meta(ge=1)] = 10_000
     """Distinct request texts whose vectors are kept."""
-
-    run_length: Annotated[int, Meta(ge=1)] = 128
-    """Records of one topic that are handled as one unit, at most."""
     late_items: Annotated[int, Meta(ge=0)] = 100_000
     """Items whose vector is not the bundle's, which every worker holds in memory. With so many there, an event of one more is
     a dead letter of class `too_large`."""
+
+    run_length: Annotated[int, Meta(ge=1)] = 128
+    """Records of one topic that are handled as one unit, at most."""
     runs_in_flight: Annotated[int, Meta(ge=1)] = 8
     """Runs whose outputs the broker has not yet confirmed, per topic."""
     fetch_wait: Annotated[float, Meta(gt=0, le=1)] = 0.003

@@ -14,8 +14,8 @@ from tests.oracle import Account, Place
 
 pytestmark = pytest.mark.faults
 
-CONTROL_KILLS = 3
-KILLS = int(os.environ.get("KILLS", "20"))
+KILLS, CONTROL_KILLS = int(os.environ.get("KILLS", "20")), 3
+"""While lists come, and right after a request's acknowledgement."""
 
 
 @pytest.mark.timeout(900)
