@@ -112,6 +112,10 @@ class RequestEmbedder:
             ood=familiarity is not None and familiarity.ood,
         )
 
+    def load_item_tower(self) -> None:
+        """Have the item tower at hand. Raises BundleError where its file cannot be read, or is not the bundle's."""
+        _ = self._bundle.item_tower
+
     def quantized_item(self, text: str) -> Quantized:
         """An item's vector, which is not remembered. Raises BadEvent as `quantized` does."""
         check_text(text, "item")

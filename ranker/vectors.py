@@ -117,6 +117,9 @@ class ItemVectors:
     def __len__(self) -> int:
         return len(self._index)
 
+    def __contains__(self, item_id: str) -> bool:
+        return item_id in self._index
+
     def rows(self, item_ids: Sequence[str] | NDArray[np.object_]) -> NDArray[np.intp]:
         """Row of each item (n,), -1 where it has no vector."""
         return np.fromiter(map(self._index.get, item_ids, repeat(-1)), np.intp, len(item_ids))
@@ -235,6 +238,16 @@ class ItemVectors:
         self._late[row - self._n] = values
         self._late_scales[row - self._n] = vector.scale
         self._index[item_id] = row
+
+    def vector(self, item_id: str) -> Quantized | None:
+        """The vector of an item, if it has one."""
+        if (row := self._index.get(item_id, -1)) < 0:
+            return None
+        late = row - self._n
+        values, scale = (
+            (self._values[row], self._scales[row]) if late < 0 else (self._late[late], self._late_scales[late])
+        )
+        return Quantized(values.astype("<i2").tobytes(), float(scale))
 
     def _new_row(self) -> int:
         row = self._late_rows

@@ -14,24 +14,22 @@ from typing import Any, NamedTuple
 from monitoring.metrics import Metrics
 from monitoring.runs import CandidateRun, Outcome
 from ranker.embed import RequestEmbedder
-from ranker.errors import BadEvent
+from ranker.errors import BadEvent, BundleError
 from ranker.events import CandidateList, Degraded, ItemVector, Ranking
 from ranker.rank import TOGETHER, Model, rank_run
 from ranker.run import Asked, Steering
-from ranker.vectors import ItemVectors, Quantized
+from streams.controlrecords import withdrawal
 from streams.intake import Intake
 from streams.lateitems import Source
 from streams.outbox import Output
+from streams.room import Room
 from streams.sampling import Sampler
 from streams.settings import Settings
 from streams.transport import Record, Run
-from streams.views import Controls, withdrawal
+from streams.views import Controls
 from streams.wire import decode_candidates, decode_item, decode_key, decode_request, encode
 
 log = logging.getLogger(__name__)
-
-ON_ITS_WAY = 5.0
-"""Seconds after which a vector that was sent has come back to us, or never will."""
 
 
 class Handled(NamedTuple):
@@ -65,8 +63,7 @@ class Agents:
         self._towers, self._metrics = towers, metrics
         self._intake = Intake(settings, metrics)
         self.exchange(model, embedder)
-        self._let_in: dict[str, float] = {}
-        """Item → when its vector was sent, which is on its way to us through its topic."""
+        self._room = Room(settings.late_items)
         self._rankings, self._controls_topic = settings.topic("rankings"), settings.topic("controls")
         self._vectors = settings.topic("vectors")
 
@@ -209,6 +206,15 @@ class Agents:
         self._metrics.consumed("requests", created, began)
         return Handled(outputs, _nothing)
 
+    async def reads_items(self) -> bool:
+        """Whether the item tower can be read from its file, which is first done for an item."""
+        try:
+            await self._off_loop(None, self.serving.embedder.load_item_tower)
+        except BundleError as error:
+            log.error("no item is read until this is mended: %s", error)
+            return False
+        return True
+
     def _count(self, op: str, text: str | None, context: str | None, serving: Serving) -> None:
         """A request that became a control, withdrew one, or steers a list."""
         told = serving.embedder.familiarity(text, context) if text else None
@@ -228,7 +234,7 @@ class Agents:
                     key, value = decode_key(record.key).encode(), None
                 else:
                     vector: ItemVector = await self._in_time(serving.embedder.item_vector, decode_item(raw))
-                    self._check_room(vector, serving.model.items)
+                    self._room.check(vector, serving.model.items)
                     self._metrics.quality.item_place(serving.embedder.item_quantiles(vector) or ())
                     key, value = vector.item_id.encode(), encode(vector)
             except Exception as error:  # noqa: BLE001
@@ -239,27 +245,6 @@ class Agents:
         self._metrics.consumed("items", created, began)
         return Handled(outputs, _nothing)
 
-    def _check_room(self, item: ItemVector, items: ItemVectors) -> None:
-        """Raise BadEvent(too_large) for one late item too many."""
-        if not items.would_grow(item.item_id, Quantized(item.vector, item.scale)):
-            return
-        now = monotonic()
-        self._let_in = {
-            item_id: since
-            for item_id, since in self._let_in.items()
-            if now < since + ON_ITS_WAY and not items.is_late(item_id)
-        }
-        if item.item_id in self._let_in:
-            return
-        most, there = self._settings.late_items, items.late + len(self._let_in)
-        if there >= most:
-            raise BadEvent(
-                "too_large",
-                f"{there} items have vectors that are not the bundle's, and CTRLREC_LATE_ITEMS is {most}; activate a bundle "
-                "that has them",
-            )
-        self._let_in[item.item_id] = now
-
     async def _in_time(self, function: Callable[..., Any], *arguments: Any) -> Any:
         start = perf_counter()
         try:
@@ -269,7 +254,7 @@ class Agents:
         finally:
             self._metrics.stage("embed", perf_counter() - start)
 
-    async def _off_loop(self, seconds: float, function: Callable[..., Any], *arguments: Any) -> Any:
+    async def _off_loop(self, seconds: float | None, function: Callable[..., Any], *arguments: Any) -> Any:
         """Run a tower away from the event loop. Raises TimeoutError when it takes longer."""
         call = asyncio.get_running_loop().run_in_executor(self._towers, function, *arguments)
         return await asyncio.wait_for(call, seconds)

@@ -5,9 +5,11 @@ from importlib.metadata import entry_points
 from typing import Annotated
 
 import typer
+from typer.main import get_command
 
 from ranker import __version__
 from ranker.errors import CtrlrecError
+from streams.discreet import guard
 
 GROUP = "ctrlrec.commands"
 """Entry points of this group are typer.Typer objects; their commands become commands of `ctrlrec`."""
@@ -40,9 +42,11 @@ def build() -> typer.Typer:
 
 
 def main() -> None:
-    """Exit status 2 and a message for what is wrong outside the program, 130 for Ctrl-C; a bug keeps its traceback."""
+    """Exit status 2 and a message for what is wrong outside the program, 130 for Ctrl-C; a bug keeps its traceback, but
+    not what its exceptions say."""
+    guard()
     try:
-        build()()
+        get_command(build())()  # the app itself would put typer's own hook in the place of ours
     except CtrlrecError as error:
         typer.secho(f"ctrlrec: {error}", fg=typer.colors.RED, err=True)
         sys.exit(2)

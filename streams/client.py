@@ -40,7 +40,7 @@ class Client:
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
-        """Connect to the broker of `settings`, by default those of the environment. Raises BrokerError."""
+        """Connect to the broker of `settings`, by default those of the environment. Raises BrokerError or ConfigError."""
         self.settings = settings or Settings.from_environment()
         check_reachable(self.settings)
         with broker_errors(self.settings):

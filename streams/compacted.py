@@ -16,13 +16,18 @@ FETCH_WAIT = 0.02, 0.1
 class CompactedTopic:
     """Reads partitions from their beginning and then follows them, outside any consumer group.
 
-    `apply` is given the records in order, a poll at a time.
+    `apply` is given the records in order, a poll at a time. What that leaves to be done once the last record of each key is
+    known, `settle` does, some at a time, and says whether there is more.
     """
 
     def __init__(
-        self, connection: dict[str, Any], topic: str, apply: Callable[[list[Record]], Awaitable[None]]
+        self,
+        connection: dict[str, Any],
+        topic: str,
+        apply: Callable[[list[Record]], None],
+        settle: Callable[[], Awaitable[bool]],
     ) -> None:
-        self.topic, self._apply, self._connection = topic, apply, connection
+        self.topic, self._apply, self._settle, self._connection = topic, apply, settle, connection
         self._caught_up: dict[int, asyncio.Event] = {}
         self._targets: dict[TopicPartition, int] = {}
         self._assigned = asyncio.Event()
@@ -58,7 +63,8 @@ class CompactedTopic:
         self._assigned.set()
 
     def caught_up(self, partition: int) -> bool:
-        """Whether all that was there when the partition was assigned has been applied. Not if it is not assigned."""
+        """Whether all that was there when the partition was assigned has been applied and settled. Not if it is not
+        assigned."""
         event = self._caught_up.get(partition)
         return event is not None and event.is_set()
 
@@ -74,13 +80,18 @@ class CompactedTopic:
     async def follow(self) -> None:
         """Apply what comes, for ever."""
         await self._assigned.wait()
+        unsettled = False
         while True:
             async with self._busy:
-                polled = await self._consumer.getmany(timeout_ms=50) if self._consumer.assignment() else {}
+                wait = 0 if unsettled else 50
+                polled = await self._consumer.getmany(timeout_ms=wait) if self._consumer.assignment() else {}
                 for records in polled.values():
-                    await self._apply(records)
-                for place, end in list(self._targets.items()):
-                    if await self._consumer.position(place) >= end:
-                        del self._targets[place]
-                        self._caught_up[place.partition].set()
-            await asyncio.sleep(0 if polled else 0.005)
+                    self._apply(records)
+                reached = [place for place, end in self._targets.items() if await self._consumer.position(place) >= end]
+                if len(reached) == len(self._targets):
+                    unsettled = await self._settle()
+                    if not unsettled:
+                        for place in reached:
+                            del self._targets[place]
+                            self._caught_up[place.partition].set()
+            await asyncio.sleep(0 if polled or unsettled else 0.005)

@@ -5,7 +5,7 @@ import hashlib
 from ranker import __version__
 from ranker.errors import BadEvent
 from streams.outbox import Output
-from streams.transport import Record
+from streams.transport import Record, headers_size
 
 PREFIX = "ctrlrec.error."
 REDRIVEN = "ctrlrec.redriven"
@@ -14,13 +14,6 @@ KEPT_BYTES = 500_000
 """Of a value that is larger, only so many bytes are kept; the hash in the headers is of all of it."""
 KEPT_KEY, KEPT_HEADERS = 10_000, 100_000
 """The same of a key; headers are kept if all of them have no more bytes than this."""
-HEADER_LENGTHS = 4
-"""Bytes that a header has beside its name and its value, for their lengths: a million empty ones are not nothing."""
-
-
-def headers_size(record: Record) -> int:
-    """Bytes of all headers."""
-    return sum(HEADER_LENGTHS + len(name.encode()) + len(value or b"") for name, value in record.headers)
 
 
 def redrives(record: Record) -> int:

@@ -5,10 +5,10 @@ import logging
 from monitoring.metrics import Metrics
 from ranker.errors import BadEvent
 from streams.budgets import Budgets
-from streams.deadletters import dead_letter, headers_size
+from streams.deadletters import dead_letter
 from streams.outbox import Output
 from streams.settings import Settings
-from streams.transport import Record
+from streams.transport import Record, size_of
 
 log = logging.getLogger(__name__)
 
@@ -46,10 +46,7 @@ class Intake:
 
     def items(self, record: Record) -> bytes | None:
         """Small enough. Its key and headers count too: they may be sent on."""
-        size = len(record.value or b"") + len(record.key or b"")
-        if record.headers:
-            size += headers_size(record)
-        if size > self._most:
+        if (size := size_of(record)) > self._most:
             raise BadEvent("too_large", f"{size} bytes; at most {self._most} are read")
         return record.value
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ranker.errors import BrokerError, ConfigError
-from streams.probe import API_VERSIONS, Link, LoginError, what_failed
+from streams.probe import API_VERSIONS, Link, LoginError, advertised, what_failed
 from streams.settings import Settings
 
 BOOTSTRAP_TIMEOUT = 10.0
@@ -25,7 +25,11 @@ def servers(settings: Settings) -> list[tuple[str, int]]:
 
 
 def ssl_context(settings: Settings) -> ssl.SSLContext | None:
-    """What verifies the broker's certificate and name; None where the connection is not encrypted."""
+    """What verifies the broker's certificate and name; None where the connection is not encrypted.
+
+    Whoever connects comes by here. Raises ConfigError where that must not be in the clear.
+    """
+    settings.check()
     if not settings.kafka_security.endswith("SSL"):
         return None
     try:
@@ -79,30 +83,33 @@ def faust_credentials(settings: Settings) -> Any:
 def check_reachable(settings: Settings, timeout: float = 5.0) -> None:
     """Return when one of the servers lets this client in: over TLS and with a login where that is configured.
 
-    Raises BrokerError saying of each server what went wrong.
+    Raises BrokerError saying of each server what went wrong, and ConfigError where a broker would have clients go on to
+    another in the clear.
     """
     context, failures, hint = ssl_context(settings), [], ""
     for host, port in servers(settings):
         try:
             with Link(host, port, context, timeout) as link:
-                _let_in(link, settings)
+                hosts = advertised(_let_in(link, settings))
         except OSError as error:
             failures.append(f"{host}:{port} {what_failed(error, encrypted=context is not None)}")
             if isinstance(error, ConnectionRefusedError):
                 hint = ". Start a broker with `ctrlrec broker`, or name another with CTRLREC_KAFKA_BOOTSTRAP"
         else:
+            for other in hosts:
+                settings.check_host(other, f"the broker at {host}:{port} has clients connect to")
             return
     raise BrokerError(f"cannot connect to Kafka: {'; '.join(failures)}{hint}")
 
 
-def _let_in(link: Link, settings: Settings) -> None:
+def _let_in(link: Link, settings: Settings) -> bytes:
+    """The broker's metadata."""
     link.ask(API_VERSIONS, 0)
     if settings.kafka_user and settings.kafka_password and settings.kafka_security.startswith("SASL"):
         link.log_in(settings.kafka_mechanism, settings.kafka_user, settings.kafka_password)
-        link.metadata()
-        return
+        return link.metadata()
     try:
-        link.metadata()
+        return link.metadata()
     except ConnectionResetError as error:
         raise LoginError(
             "lets nobody in without a login: set CTRLREC_KAFKA_SECURITY=SASL_SSL, CTRLREC_KAFKA_USER and "

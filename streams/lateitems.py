@@ -1,29 +1,36 @@
 """What a worker knows of the items that came after the bundle, from a compacted topic.
 
 Which of an item's vectors is the newest, the places say of the records that they were made of. As with controls, what was
-made of an older one changes nothing, and whoever keeps its partition writes the newest again.
+made of an older one changes nothing, and whoever keeps its partition writes the newest again, also if it stands there in
+another bundle's vectors.
 """
 
 import logging
 from collections.abc import Callable, Collection, Iterable
+from functools import partial
 from math import inf
+from sys import intern
 from time import time
 from typing import NamedTuple, Self
 
 from ranker.embed import RequestEmbedder
-from ranker.errors import BadEvent
-from ranker.events import ItemUpsert
+from ranker.errors import BadEvent, BundleError
+from ranker.events import ItemVector
 from ranker.run import KEPT
 from ranker.vectors import ItemVectors, Quantized
+from streams.controlrecords import record_key
 from streams.outbox import Output
+from streams.rewriting import Rewriting
 from streams.timetable import Timetable
 from streams.transport import Record
-from streams.views import FORGET_AT_ONCE, REPAIR_AFTER, Run, record_key
+from streams.views import FORGET_AT_ONCE, REPAIR_AFTER, SETTLED_AT_ONCE, Run
 from streams.wire import decode_item_vector, encode
 
 log = logging.getLogger(__name__)
 
 SOURCE = "ctrlrec.source"
+TOWER_PAUSE = 10.0
+"""Seconds between two looks at a tower that cannot be read."""
 DELETED = 100_000
 """Deletions that are remembered at most: beyond them the oldest is forgotten before its time."""
 
@@ -73,6 +80,11 @@ class LateItems:
         self._sources: dict[str, Source] = {}
         self._overwritten: dict[str, float] = {}
         """Item → since when something older follows its newest vector in the topic."""
+        self._written: dict[str, str] = {}
+        """Item → the bundle in whose vectors its newest record is."""
+        self._stale: dict[str, None] = {}
+        """Items whose text is not embedded yet."""
+        self._rewriting, self._unreadable_until = Rewriting(), 0.0
         self._forget = Timetable[str]()
         self._next: tuple[ItemVectors, RequestEmbedder, str] | None = None
         self._behind: dict[str, None] = {}
@@ -80,7 +92,7 @@ class LateItems:
     def __len__(self) -> int:
         return len(self._texts)
 
-    async def apply(self, records: list[Record]) -> None:
+    def apply(self, records: list[Record]) -> None:
         for record in records:
             item_id = record_key(record)
             try:
@@ -88,7 +100,7 @@ class LateItems:
                 if source and source.before(self._sources.get(item_id, source)):
                     self._overwritten.setdefault(item_id, self._clock())
                     continue
-                text = await self._take(item_id, record.value)
+                text = self._take(item_id, record.value)
             except (BadEvent, ValueError) as error:  # ValueError: a vector of another length, or a header of no numbers
                 log.error("%s[%d]@%d is no item vector: %s", record.topic, record.partition, record.offset, error)
                 continue
@@ -99,27 +111,58 @@ class LateItems:
                 self._sources.pop(item_id, None)
             self._note(item_id, text)
 
-    async def _take(self, item_id: str, value: bytes | None) -> str | None:
+    def _take(self, item_id: str, value: bytes | None) -> str | None:
         """Put an item, or remove it where there is no value; its text."""
+        self._stale.pop(item_id, None)
         if value is None:
             self._items.remove(item_id)
+            self._written.pop(item_id, None)
             return None
         item = decode_item_vector(value)
-        vector, bundle = Quantized(item.vector, item.scale), item.bundle
-        while bundle != self._bundle:
-            embedder, bundle = self._embedder, self._bundle
-            vector = await self._run(embedder.quantized_item, item.text)
-        self._items.put(item_id, vector)
-        return str(item.text)
+        if item.bundle == self._bundle:
+            self._items.put(item_id, Quantized(item.vector, item.scale))
+        elif self._texts.get(item_id) == item.text and item_id in self._items:
+            self._rewriting.begin(self._clock())  # known, and written by who serves another bundle
+        else:
+            self._stale[item_id] = None
+        self._written[item_id] = intern(item.bundle)
+        return item.text
+
+    async def settle(self) -> bool:
+        """Embed some of what was last read in another bundle's vectors; whether there is more that can be. That the tower's
+        file is away holds up no list."""
+        if self._clock() < self._unreadable_until:
+            return False
+        for _ in range(min(len(self._stale), SETTLED_AT_ONCE)):
+            item_id, _ = self._stale.popitem()
+            bundle, text = None, self._texts.get(item_id)
+            try:
+                while text is not None and bundle != self._bundle:
+                    embedder, bundle = self._embedder, self._bundle
+                    vector = await self._run(embedder.quantized_item, text)
+            except BadEvent as error:
+                log.error("a late item cannot be embedded again: %s", error)
+                self._items.remove(item_id)
+                continue
+            except BundleError as error:
+                self._stale[item_id] = None
+                self._unreadable_until = self._clock() + TOWER_PAUSE
+                log.error("no late item is read until this is mended: %s", error)
+                return False
+            if text is not None:
+                self._items.put(item_id, vector)
+                self._rewriting.begin(self._clock())
+        return bool(self._stale)
 
     def _note(self, item_id: str, text: str | None) -> None:
+        changed = self._texts.get(item_id, "") != text
         self._texts[item_id] = text
         if text is None:
             self._forget.set(item_id, self._clock() + KEPT)
             self._forget_all(self._forget.due(inf, max(0, len(self._forget) - DELETED)))
         else:
             self._forget.drop(item_id)
-        if self._next:
+        if self._next and changed:
             self._behind[item_id] = None
 
     def forget(self) -> None:
@@ -129,25 +172,42 @@ class LateItems:
     def _forget_all(self, item_ids: Iterable[str]) -> None:
         for item_id in item_ids:
             del self._texts[item_id]
-            self._sources.pop(item_id, None)
-            self._overwritten.pop(item_id, None)
+            for known in (self._sources, self._overwritten):
+                known.pop(item_id, None)
 
-    async def repairs(self, topic: str, kept: Collection[int]) -> list[Output]:
-        """What to write to `topic` again, of the partitions that are `kept` here: all workers know of all items, and one
-        is to write."""
+    def repairs(self, topic: str, kept: Collection[int]) -> list[Output]:
+        """What to write to `topic` again, since something older came after it, of the partitions that are `kept` here: all
+        workers know of all items, and one is to write."""
         now, outputs = self._clock(), list[Output]()
-        for item_id, began in list(self._overwritten.items()):
+        for item_id, began in self._overwritten.items():
             # What was forgotten meanwhile is gone from all of them.
             if now - began < REPAIR_AFTER or (source := self._sources.get(item_id)) is None:
                 continue
-            if source.partition in kept:
+            readable = self._texts[item_id] is None or item_id in self._items
+            if source.partition in kept and readable and item_id not in self._stale:
                 self._overwritten[item_id] = now
-                if (text := self._texts[item_id]) is None:
-                    value = None
-                else:
-                    value = encode(await self._run(self._embedder.item_vector, ItemUpsert(item_id=item_id, text=text)))
-                outputs.append(Output(topic, source.partition, item_id.encode(), value, source.headers()))
+                outputs.append(self._again(item_id, source, topic))
         return outputs
+
+    def rewritten(self, topic: str, kept: Collection[int]) -> list[Output]:
+        """Some of what stands in `topic` in another bundle's vectors, in those of the bundle that serves."""
+        some = self._rewriting.some(self._written, partial(self._is_due, kept), self._clock())
+        return [self._again(item_id, self._sources[item_id], topic) for item_id in some]
+
+    def _is_due(self, kept: Collection[int], item_id: str) -> bool:
+        """Not where the tower has no vector, nor where a former version wrote, which did not say what of."""
+        if self._written.get(item_id, self._bundle) == self._bundle or item_id in self._stale:
+            return False
+        source = self._sources.get(item_id)
+        return source is not None and source.partition in kept and item_id in self._items
+
+    def _again(self, item_id: str, source: Source, topic: str) -> Output:
+        value, text, vector = None, self._texts[item_id], self._items.vector(item_id)
+        if text is not None and vector is not None:
+            value = encode(
+                ItemVector(item_id=item_id, text=text, bundle=self._bundle, vector=vector.values, scale=vector.scale)
+            )
+        return Output(topic, source.partition, item_id.encode(), value, source.headers())
 
     def prepare(self, items: ItemVectors, embedder: RequestEmbedder, bundle: str) -> None:
         """Begin to put all late items beside another bundle's, too."""
@@ -159,7 +219,7 @@ class LateItems:
         return bool(self._behind)
 
     async def catch_up(self) -> None:
-        """Put what is not there. What the tower has no vector for is unknown, unless the bundle has it."""
+        """Put what is not there. What the tower has no vector for is unknown."""
         assert self._next is not None  # noqa: S101  prepared
         items, embedder, _ = self._next
         while self._behind:
@@ -171,11 +231,13 @@ class LateItems:
                 items.put(item_id, await self._run(embedder.quantized_item, text))
             except BadEvent as error:
                 log.error("a late item cannot be embedded again: %s", error)
+                items.remove(item_id)
 
     def exchange(self) -> None:
         """Put late items beside those of the prepared bundle from now on."""
         assert self._next is not None  # noqa: S101  prepared
         self._items, self._embedder, self._bundle = self._next
+        self._rewriting.begin(self._clock())
         self.abandon()
 
     def abandon(self) -> None:

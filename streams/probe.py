@@ -89,6 +89,19 @@ class Link:
         return bytes(parts)
 
 
+def advertised(metadata: bytes) -> list[str]:
+    """The hosts to which a broker sends its clients, from its `metadata`."""
+    count, at, hosts = int.from_bytes(metadata[:4], signed=True), 4, []
+    for _ in range(count):
+        length = int.from_bytes(metadata[at + 4 : at + 6])  # after the broker's number; before its port and its rack
+        host, at = metadata[at + 6 : at + 6 + length], at + 10 + length
+        at += 2 + max(0, int.from_bytes(metadata[at : at + 2], signed=True))
+        if at > len(metadata):
+            raise NotKafkaError("answers, but not as Kafka does")
+        hosts.append(host.decode(errors="replace"))
+    return hosts
+
+
 def what_failed(error: OSError, *, encrypted: bool) -> str:
     """What a server did, as the rest of a sentence that begins with its address."""
     match error:

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from ranker.errors import ConfigError
+from ranker.plaintext import on_this_machine
 
 PREFIX = "CTRLREC_"
 OTHERS = "CTRLREC_LLM_"
@@ -110,15 +111,17 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ConfigError(
                 f"CTRLREC_KAFKA_SECURITY={self.kafka_security} needs CTRLREC_KAFKA_USER and CTRLREC_KAFKA_PASSWORD"
             )
-        if not self.kafka_security.endswith("SSL") and not self.kafka_plaintext_anywhere:
-            for server in self.kafka_bootstrap.split(","):
-                host = server.strip().rpartition(":")[0].strip("[]")
-                if host != "localhost" and host != "::1" and not host.startswith("127."):
-                    raise ConfigError(
-                        f"CTRLREC_KAFKA_BOOTSTRAP names {host}, and {self.kafka_security} would send readers' texts "
-                        "there in the clear; set CTRLREC_KAFKA_SECURITY=SSL or SASL_SSL, or allow it with "
-                        "CTRLREC_KAFKA_PLAINTEXT_ANYWHERE=true"
-                    )
+        for server in map(str.strip, self.kafka_bootstrap.split(",")):
+            self.check_host((server.rpartition(":")[0] or server).strip("[]"), "CTRLREC_KAFKA_BOOTSTRAP names")
+
+    def check_host(self, host: str, named: str) -> None:
+        """Raise ConfigError where clients would send to `host` in the clear and may not; `named` begins its message."""
+        if self.kafka_security.endswith("SSL") or self.kafka_plaintext_anywhere or on_this_machine(host):
+            return
+        raise ConfigError(
+            f"{named} {host}, and {self.kafka_security} would send readers' texts there in the clear; set "
+            "CTRLREC_KAFKA_SECURITY=SSL or SASL_SSL, or allow it with CTRLREC_KAFKA_PLAINTEXT_ANYWHERE=true"
+        )
 
     def environment(self) -> dict[str, str]:
         """The variables from which `from_environment` reads these settings again, for another process."""

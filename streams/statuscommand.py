@@ -42,6 +42,9 @@ def status(
     from rich.console import Console
     from rich.live import Live
 
+    from ranker.plaintext import warn_of_plaintext
+
+    warn_of_plaintext("figures", [prometheus] if prometheus else workers or [])
     looks = _recorded(prometheus, job, interval) if prometheus else _said(workers or [_own_address()], interval)
     if once:
         found = next(looks)

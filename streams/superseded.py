@@ -58,7 +58,7 @@ def _request(value: bytes | None) -> ControlRequest | None:
 
 def _controls(settings: Settings, users: Collection[str]) -> list[tuple[str, float]]:
     """When the controls and withdrawals of these users were made."""
-    from streams.views import withdrawn_at
+    from streams.controlrecords import withdrawn_at
 
     found = []
     for record in scan(settings, "controls"):

@@ -19,6 +19,10 @@ from streams.loop import Loop
 from streams.patience import fetch_patiently
 from streams.progress import Progress
 
+RUN_BYTES = 4 << 20
+"""A run has no more than that, unless it is one record: many runs wait for each other."""
+HEADER_LENGTHS = 4
+"""Bytes that a header has beside its name and its value, for their lengths: a million empty ones are not nothing."""
 SEEK_PAUSE = 0.1
 IDLE_FETCH_WAIT = 0.2
 
@@ -40,6 +44,17 @@ class Record(Protocol):
 Records = list[Record]
 
 
+def headers_size(record: Record) -> int:
+    """Bytes of all headers."""
+    return sum(HEADER_LENGTHS + len(name.encode()) + len(value or b"") for name, value in record.headers)
+
+
+def size_of(record: Record) -> int:
+    """Bytes of its value, its key and its headers."""
+    size = len(record.value or b"") + len(record.key or b"")
+    return size + headers_size(record) if record.headers else size
+
+
 class Part(NamedTuple):
     """Consecutive records of one partition. It covers the offsets from `start` up to, not including, `end`.
 
@@ -55,6 +70,11 @@ class Part(NamedTuple):
     def end(self) -> int:
         return self.records[-1].offset + 1
 
+    @property
+    def size(self) -> int:
+        """Bytes of all records."""
+        return sum(map(size_of, self.records))
+
 
 class Run(ConsumerMessage):
     """Parts of one topic. `value` has their records, those of a partition in order; of itself it has the first one's place."""
@@ -63,8 +83,7 @@ class Run(ConsumerMessage):
 
     def __init__(self, parts: list[Part], generation_id: int) -> None:
         self.parts = parts
-        tp, records, _ = parts[0]
-        first = records[0]
+        tp, first = parts[0].tp, parts[0].records[0]
         super().__init__(
             tp.topic, tp.partition, first.offset, first.timestamp / 1000, first.timestamp_type, None, None,
             list(chain.from_iterable(part.records for part in parts)), None, 0, 0, tp, generation_id=generation_id,
@@ -78,6 +97,17 @@ class Run(ConsumerMessage):
         """Leave out the parts of all others."""
         self.parts = [part for part in self.parts if part.tp.partition in partitions]
         self.value = list(chain.from_iterable(part.records for part in self.parts))
+
+
+def slices(records: Records, most: int) -> Iterator[Records]:
+    """At most so many records in a row, with no more than RUN_BYTES between them, unless it is one."""
+    first = size = 0
+    for place, more in enumerate(map(size_of, records)):
+        if place > first and (place - first == most or size + more > RUN_BYTES):
+            yield records[first:place]
+            first, size = place, 0
+        size += more
+    yield records[first:]
 
 
 class QuickThread(driver.AIOKafkaConsumerThread):
@@ -185,7 +215,10 @@ class RunConsumer(driver.Consumer):
         gathered: dict[str, list[Part]] = {}
         for part in (part for turn in zip_longest(*cut) for part in turn if part is not None):
             parts = gathered.setdefault(part.tp.topic, [])
-            if sum(len(each.records) for each in parts) + len(part.records) > self._run_length:
+            if parts and (
+                sum(len(each.records) for each in parts) + len(part.records) > self._run_length
+                or sum(each.size for each in parts) + part.size > RUN_BYTES
+            ):
                 yield Run(parts, self.app.consumer_generation_id)
                 parts = gathered[part.tp.topic] = []
             parts.append(part)
@@ -202,8 +235,8 @@ class RunConsumer(driver.Consumer):
             start = records[0].offset
         if tp not in self._progress:
             self._progress[tp] = Progress(start)
-        for i in range(0, len(records), self._run_length):
-            part = Part(tp, records[i : i + self._run_length], start)
+        for some in slices(records, self._run_length):
+            part = Part(tp, some, start)
             start = part.end
             yield part
 

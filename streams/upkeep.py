@@ -18,15 +18,23 @@ async def upkeep(
     controls: Controls, late: LateItems, outbox: Outbox, settings: Settings, items: Callable[[], Collection[int]]
 ) -> None:
     """Forget what is long over, and have the newest of each user's controls, and of each item's vectors, be the last in
-    its topic; for ever. `items()` are the partitions of items that are kept here."""
+    its topic, in the vectors of the bundle that serves; for ever. `items()` are the partitions of items that are kept here."""
     while True:
         await asyncio.sleep(INTERVAL)
         controls.forget()
         late.forget()
+        in_controls, in_vectors, kept = settings.topic("controls"), settings.topic("vectors"), items()
         for what, again in (
-            ("controls", controls.repairs(settings.topic("controls"))),
-            ("item vectors", await late.repairs(settings.topic("vectors"), items())),
+            ("controls", controls.repairs(in_controls)),
+            ("item vectors", late.repairs(in_vectors, kept)),
         ):
             if again:
                 log.warning("%d %s are written again: older ones were written after them", len(again), what)
+                await outbox.send(again, single=True)
+        for what, again in (
+            ("controls", controls.rewritten(in_controls)),
+            ("item vectors", late.rewritten(in_vectors, kept)),
+        ):
+            if again:
+                log.info("%d %s are written again, in the vectors of this bundle", len(again), what)
                 await outbox.send(again, single=True)

@@ -8,16 +8,19 @@ They can be held ready in the vectors of a next bundle while the present one ser
         await view.catch_up()
     view.exchange()                # not a step of the event loop after `behind` was false: nothing is missing
 
-Records keep their texts for that. They are not written back with the next bundle's vectors: a worker that reads
-another bundle's record embeds it again.
+Records keep their texts for that, and what stands last of a user in another bundle's vectors is embedded again. Whoever
+keeps the partition then writes it in those of its own, so that the next one to keep it need not embed all of them before
+it ranks.
 
 Which of a user's controls is the newest, their requests' times say. Compaction does not know it and keeps what was
 written last: an old one, where a worker was stopped, taken for dead, and went on with what it had in hand. So whoever
-keeps the partition and sees that writes the newest again.
+keeps the partition and sees that writes the newest again, too.
 """
 
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from functools import partial
+from sys import intern
 from time import time
 from typing import Any
 
@@ -26,17 +29,19 @@ from ranker.errors import BadEvent
 from ranker.events import Control
 from ranker.run import KEPT, Steering
 from ranker.vectors import Quantized
+from streams.controlrecords import read_control, record_key, withdrawal
 from streams.outbox import Output
+from streams.rewriting import Rewriting
 from streams.timetable import Timetable
 from streams.transport import Record
-from streams.wire import decode_control, encode
+from streams.wire import encode
 
 log = logging.getLogger(__name__)
 
-CREATED_AT = "ctrlrec.created-at"
 FORGET_AT_ONCE = 1000
 REPAIR_AFTER = 5.0
 """Seconds that an older control may lie over a newer one. After a redelivery of both the newer comes by itself."""
+SETTLED_AT_ONCE = 100
 
 Run = Callable[..., Awaitable[Any]]
 """`run(function, *arguments)` calls a function off the event loop."""
@@ -45,7 +50,7 @@ Run = Callable[..., Awaitable[Any]]
 class _Partition:
     """What is known of the users of one partition."""
 
-    __slots__ = ("asked", "forget", "next", "overwritten", "since", "users")
+    __slots__ = ("asked", "forget", "next", "overwritten", "rewriting", "since", "stale", "users", "written")
 
     def __init__(self) -> None:
         self.users: dict[str, Steering] = {}
@@ -56,8 +61,34 @@ class _Partition:
         self.forget = Timetable[str]()
         self.overwritten: dict[str, float] = {}
         """User → since when an older record follows the one in force in the topic."""
+        self.written: dict[str, str] = {}
+        """User → the bundle in whose vectors the control in force was read."""
+        self.stale: dict[str, Control] = {}
+        """The newest of users of whom it is not embedded yet."""
+        self.rewriting = Rewriting()
         self.next: dict[str, Steering] = {}
         """`users`, in the vectors of the bundle that is being prepared."""
+
+    def again(self, user_id: str, topic: str, number: int) -> Output:
+        """What is in force, as a record like the one that it came from, by whatever bundle serves now."""
+        key, created_at = user_id.encode(), self.since[user_id]
+        if (steering := self.users.get(user_id)) is None:
+            return Output(topic, number, key, None, withdrawal(created_at))
+        text, context = self.asked[user_id]
+        control = Control(
+            request_id=steering.request_id,
+            user_id=user_id,
+            text=text,
+            context=context,
+            bundle=steering.bundle,
+            vector=steering.values.astype("<i2").tobytes(),
+            scale=steering.scale,
+            created_at=created_at,
+            weight=steering.weight,
+            expires_at=steering.expires_at,
+            ood=steering.ood,
+        )
+        return Output(topic, number, key, encode(control))
 
 
 class Controls:
@@ -86,22 +117,50 @@ class Controls:
     def __len__(self) -> int:
         return sum(len(partition.users) for partition in self._partitions.values())
 
-    async def apply(self, records: list[Record]) -> None:
+    def apply(self, records: list[Record]) -> None:
         for record in records:
             partition = self._partitions.setdefault(record.partition, _Partition())
             user_id = record_key(record)
             try:
-                created_at, control = _read(record)
-                steering = None if control is None else await self._steering(control)
+                created_at, control = read_control(record)
+                steering = None if control is None else Steering.of(control)
             except (BadEvent, ValueError) as error:  # ValueError: a vector or a header that is no number
                 log.error("%s[%d]@%d is no control: %s", record.topic, record.partition, record.offset, error)
                 continue
-            if created_at < partition.since.get(user_id, created_at):
+            since = partition.since.get(user_id, created_at)
+            if created_at < since:
                 partition.overwritten.setdefault(user_id, self._clock())
                 continue
             partition.since[user_id] = created_at
             partition.overwritten.pop(user_id, None)
-            self._put(partition, user_id, steering, control)
+            if control is None or steering is None:
+                partition.stale.pop(user_id, None)
+                partition.written.pop(user_id, None)
+                self._put(partition, user_id, None, None)
+                continue
+            partition.written[user_id] = intern(control.bundle)
+            known = partition.users.get(user_id)
+            if known and (known.request_id, known.bundle, created_at) == (control.request_id, self._bundle, since):
+                partition.rewriting.begin(self._clock())  # in case that it was written by who serves another bundle
+            elif control.bundle == self._bundle:
+                partition.stale.pop(user_id, None)
+                self._put(partition, user_id, steering, control)
+            else:
+                partition.stale[user_id] = control
+
+    async def settle(self) -> bool:
+        """Embed some of what was last read in another bundle's vectors; whether there is more."""
+        left = SETTLED_AT_ONCE
+        for partition in list(self._partitions.values()):
+            while left and partition.stale:
+                left -= 1
+                user_id, control = partition.stale.popitem()
+                try:
+                    self._put(partition, user_id, await self._steering(control), control)
+                except BadEvent as error:
+                    log.error("a control cannot be embedded again: %s", error)
+                partition.rewriting.begin(self._clock())
+        return any(partition.stale for partition in self._partitions.values())
 
     def _put(self, partition: _Partition, user_id: str, steering: Steering | None, control: Control | None) -> None:
         now = self._clock()
@@ -124,7 +183,13 @@ class Controls:
         """Forget users whose control expired, or was withdrawn, so long ago; some of them, if there are many."""
         for partition in self._partitions.values():
             for user_id in partition.forget.due(self._clock(), FORGET_AT_ONCE):
-                for known in (partition.users, partition.asked, partition.since, partition.overwritten):
+                for known in (
+                    partition.users,
+                    partition.asked,
+                    partition.since,
+                    partition.overwritten,
+                    partition.written,
+                ):
                     known.pop(user_id, None)
                 if self._next:
                     self._behind[partition, user_id] = None
@@ -136,8 +201,20 @@ class Controls:
             for user_id, began in partition.overwritten.items():
                 if now - began >= REPAIR_AFTER:
                     partition.overwritten[user_id] = now
-                    outputs.append(_again(partition, user_id, topic, number))
+                    outputs.append(partition.again(user_id, topic, number))
         return outputs
+
+    def rewritten(self, topic: str) -> list[Output]:
+        """Some of what stands in `topic` in another bundle's vectors, in those of the bundle that serves."""
+        outputs = list[Output]()
+        for number, partition in self._partitions.items():
+            some = partition.rewriting.some(partition.written, partial(self._is_due, partition), self._clock())
+            outputs += [partition.again(user_id, topic, number) for user_id in some]
+        return outputs
+
+    def _is_due(self, partition: _Partition, user_id: str) -> bool:
+        steering = partition.users.get(user_id)
+        return steering is not None and steering.bundle == self._bundle != partition.written.get(user_id)
 
     async def _steering(self, control: Control) -> Steering:
         """In the vectors of the bundle that serves when this returns."""
@@ -187,6 +264,7 @@ class Controls:
         self._embedder, self._bundle = self._next
         for partition in self._partitions.values():
             partition.users = partition.next
+            partition.rewriting.begin(self._clock())
         self.abandon()
 
     def abandon(self) -> None:
@@ -194,48 +272,3 @@ class Controls:
         self._next, self._behind = None, {}
         for partition in self._partitions.values():
             partition.next = {}
-
-
-def _again(partition: _Partition, user_id: str, topic: str, number: int) -> Output:
-    """What is in force, as a record like the one that it came from, by whatever bundle serves now."""
-    key, created_at = user_id.encode(), partition.since[user_id]
-    if (steering := partition.users.get(user_id)) is None:
-        return Output(topic, number, key, None, withdrawal(created_at))
-    text, context = partition.asked[user_id]
-    control = Control(
-        request_id=steering.request_id,
-        user_id=user_id,
-        text=text,
-        context=context,
-        bundle=steering.bundle,
-        vector=steering.values.astype("<i2").tobytes(),
-        scale=steering.scale,
-        created_at=created_at,
-        weight=steering.weight,
-        expires_at=steering.expires_at,
-        ood=steering.ood,
-    )
-    return Output(topic, number, key, encode(control))
-
-
-def _read(record: Record) -> tuple[float, Control | None]:
-    """When the control or the withdrawal was made, and the control."""
-    if record.value is None:
-        return withdrawn_at(record), None
-    control = decode_control(record.value)
-    return control.created_at, control
-
-
-def record_key(record: Record) -> str:
-    """The user or the item that it is about."""
-    return record.key.decode(errors="replace") if record.key else ""
-
-
-def withdrawal(created_at: float) -> tuple[tuple[str, bytes], ...]:
-    """Headers of the record without a value that withdraws a control: a value could not say when it was made."""
-    return ((CREATED_AT, repr(created_at).encode()),)
-
-
-def withdrawn_at(record: Record) -> float:
-    """When the withdrawal was made; when it was written, where its headers do not say."""
-    return next((float(value) for name, value in record.headers if name == CREATED_AT), record.timestamp / 1000)

@@ -27,7 +27,7 @@ from streams.canaries import Canaries
 from streams.compacted import CompactedTopic
 from streams.gauges import watch_lag, watch_state
 from streams.kafka import aiokafka_connection, check_reachable
-from streams.lateitems import LateItems
+from streams.lateitems import TOWER_PAUSE, LateItems
 from streams.loop import Loop
 from streams.outbox import Outbox
 from streams.settings import Settings
@@ -91,8 +91,10 @@ class Worker:
         self._controls = Controls(embedder, model.bundle, self._off_loop)
         late = self._late = LateItems(model.items, embedder, model.bundle, self._off_loop)
         connection = aiokafka_connection(settings)
-        self._control_topic = CompactedTopic(connection, settings.topic("controls"), self._controls.apply)
-        self._vector_topic = CompactedTopic(connection, settings.topic("vectors"), late.apply)
+        self._control_topic = CompactedTopic(
+            connection, settings.topic("controls"), self._controls.apply, self._controls.settle
+        )
+        self._vector_topic = CompactedTopic(connection, settings.topic("vectors"), late.apply, late.settle)
         self._outbox = Outbox(connection)
         self._agents = Agents(settings, model, embedder, self._controls, self._towers, self._metrics)
         self._swaps = Swaps(settings, opened, self._agents, self._controls, late, self._metrics)
@@ -219,23 +221,40 @@ class Worker:
         return monotonic() - self._stopping_since if self._stopping_since else 0.0
 
     async def _rank_feed(self, run: Run) -> Handled | None:
-        """Wait for the controls; None if all partitions went to other workers meanwhile, which will rank the run."""
-        while waiting := {p for p in run.partitions if not self._control_topic.caught_up(p)}:
+        """Wait for the controls and, at the start, for the late items; None if all partitions went to other workers
+        meanwhile, which will rank the run."""
+        while waiting := self._behind(run):
             if lost := waiting - self._mine("candidates"):
                 run.keep(run.partitions - lost)
                 continue
-            self._app.waits(RANK_FEED)  # as long as it takes to read them, of a large fleet's users minutes perhaps
-            await asyncio.sleep(0.01)
+            if not await self._waits(RANK_FEED):  # as long as it takes to read them, of a large fleet minutes perhaps
+                return None
         return await self._agents.rank_feed(run) if run.parts else None
 
+    def _behind(self, run: Run) -> set[int]:
+        """Partitions whose lists must wait."""
+        if not self._vector_topic.ready:
+            return run.partitions
+        return {p for p in run.partitions if not self._control_topic.caught_up(p)}
+
     async def _index_items(self, run: Run) -> Handled | None:
-        """Wait until the late items are known: how many there may be is limited. None if the worker stops before."""
+        """Wait until the late items are known, of which there may be so many, and for the item tower: that its file is away
+        is no fault of an item's. None if the worker stops before."""
         while not self._vector_topic.ready:
-            if self._stopping_since is not None:
+            if not await self._waits(INDEX_ITEMS):
                 return None
-            self._app.waits(INDEX_ITEMS)
-            await asyncio.sleep(0.01)
+        while not await self._agents.reads_items():
+            look = monotonic() + TOWER_PAUSE
+            while monotonic() < look:
+                if not await self._waits(INDEX_ITEMS):
+                    return None
         return await self._agents.index_items(run)
+
+    async def _waits(self, agent: str) -> bool:
+        """Have an agent wait for a moment, as often as need be; False if the worker stops."""
+        self._app.waits(agent)
+        await asyncio.sleep(0.01)
+        return self._stopping_since is None
 
     def _mine(self, topic: str) -> set[int]:
         """Partitions that the group has assigned to this worker."""

@@ -29,6 +29,7 @@ class Account:
             settings.topic("rankings"),
             (settings.topic("rankings"), settings.topic("dead-letters")),
         )
+        self._candidates = settings.topic("candidates").encode()
         self._next = {(topic, p): OFFSET_BEGINNING for topic in topics for p in range(settings.partitions)}
         """The offset to go on from, by topic and partition."""
         self._connect()
@@ -59,8 +60,11 @@ class Account:
         if message.topic() == self._rankings:  # type: ignore[attr-defined]
             number, digest = int(decode_ranking(value).event_id[1:]), hashlib.sha256(value).digest()[:8]
         else:
+            about = dict(message.headers())  # type: ignore[attr-defined]
+            if about["ctrlrec.error.topic"] != self._candidates:
+                return
             number, digest = json.loads(value)["number"], b"dead"
-            self.unlike += dict(message.headers())["ctrlrec.error.class"] != b"schema"  # type: ignore[attr-defined]
+            self.unlike += about["ctrlrec.error.class"] != b"schema"
             self.letters += number not in self.seen
         known = self.seen.setdefault(number, digest)
         if known is not digest:

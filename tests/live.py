@@ -63,8 +63,10 @@ class Outputs:
         places = [TopicPartition(settings.topic(t), p) for t in self.TOPICS for p in range(settings.partitions)]
         self._consumer.assign(places)
 
-    def poll(self, milliseconds: int = 50) -> None:
-        for records in self._consumer.poll(timeout_ms=milliseconds, max_records=5000).values():
+    def poll(self, milliseconds: int = 50) -> int:
+        """How many records came."""
+        polled = self._consumer.poll(timeout_ms=milliseconds, max_records=5000)
+        for records in polled.values():
             for record in records:
                 match record.topic.removeprefix(self._settings.topic_prefix):
                     case "rankings":
@@ -77,13 +79,24 @@ class Outputs:
                         self.controls.append(record)
                     case _:
                         self.vectors.append(record)
+        return sum(map(len, polled.values()))
+
+    def settle(self) -> None:
+        """Read until nothing came for a second."""
+        quiet = time.monotonic() + 1
+        while time.monotonic() < quiet:
+            if self.poll():
+                quiet = time.monotonic() + 1
 
     def answers(self) -> dict[str, list[bytes]]:
         """What came of lists and of requests, by their ids."""
-        answers = dict(self.rankings)
+        answers, first = dict(self.rankings), dict[str, str]()
         for record in self.controls:
             if record.value is not None:
-                answers.setdefault(decode_control(record.value).request_id, []).append(record.value)
+                control = decode_control(record.value)
+                # One that was written again in another bundle's vectors is no repeat of what came of the request.
+                if first.setdefault(control.request_id, control.bundle) == control.bundle:
+                    answers.setdefault(control.request_id, []).append(record.value)
         return answers
 
     def written_since(self, moment: float) -> int:
@@ -151,7 +164,10 @@ class Live:
     def dead_letter(self, sent: Any) -> Any:
         """Wait for the dead letter of what `send` sent."""
         where = sent.get(timeout=TIMEOUT)
-        place = where.topic, where.partition, where.offset
+        return self.dead_letter_at((where.topic, where.partition, where.offset))
+
+    def dead_letter_at(self, place: Place) -> Any:
+        """Wait for the dead letter of what lies there."""
         assert self.outputs.until(lambda: place in self.outputs.dead), f"{place} has no dead letter"
         return self.outputs.dead[place][0]
 

@@ -81,7 +81,7 @@ class Load(threading.Thread):
 
     def check_commits(self) -> None:
         """Assert that whatever lies before a committed offset has an outcome, while workers go on."""
-        committed = self._committed()
+        committed = self.committed("candidates")
         assert self._live.outputs.until(lambda: not finished_before(committed, self.account().missing))
 
     def done_before_commit(self) -> set[Place]:
@@ -89,23 +89,18 @@ class Load(threading.Thread):
 
         Asserts that there is none without an outcome before them.
         """
-        outputs = self._live.outputs
-        quiet = time.monotonic() + 1
-        while time.monotonic() < quiet:
-            before = len(outputs.rankings)
-            outputs.poll()
-            quiet = quiet if len(outputs.rankings) == before else time.monotonic() + 1
-        committed, missing = self._committed(), self.account().missing
+        self._live.outputs.settle()
+        committed, missing = self.committed("candidates"), self.account().missing
         assert finished_before(committed, missing) == []
-        beyond = {place for place in self.inputs if place[2] >= committed[place[1]]}
+        beyond = {place for place in self.inputs if place[2] >= committed[place[:2]]}
         return beyond - set(missing)
 
-    def _committed(self) -> list[int]:
-        settings = self._live.settings
+    def committed(self, topic: str) -> dict[tuple[str, int], int]:
+        """The group's offsets, by topic and partition, of `candidates`, `requests` or `items`."""
+        settings, name = self._live.settings, self._live.settings.topic(topic)
         consumer = KafkaConsumer(**kafka_python_connection(settings), group_id=settings.group, enable_auto_commit=False)
         try:
-            topic = settings.topic("candidates")
-            return [consumer.committed(TopicPartition(topic, p)) or 0 for p in range(settings.partitions)]
+            return {(name, p): consumer.committed(TopicPartition(name, p)) or 0 for p in range(settings.partitions)}
         finally:
             consumer.close()
 

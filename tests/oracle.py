@@ -76,6 +76,9 @@ class Account(NamedTuple):
         return self.repeats
 
 
-def finished_before(committed: Sequence[int], missing: Sequence[Place]) -> list[Place]:
-    """Of what has no outcome, what lies before its partition's committed offset: it would never come again."""
-    return [place for place in missing if place[2] < committed[place[1]]]
+def finished_before(committed: Mapping[tuple[str, int], int], missing: Sequence[Place]) -> list[Place]:
+    """Of what has no outcome, what lies before its partition's committed offset: it would never come again.
+
+    `committed`: topic and partition → offset.
+    """
+    return [place for place in missing if place[2] < committed[place[:2]]]

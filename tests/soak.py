@@ -2,12 +2,12 @@
 
 Two supervised workers on Apache Kafka where KAFKA_HOME names one, which is restarted, too; else on the embedded broker,
 which forgets everything when it stops and so is left alone. Every list is numbered; all rankings and dead letters are
-read. The first worker is never killed: it is the one whose memory is watched.
+read. Requests and items come beside them, and the last of each must be what is kept. The first worker is never killed: it
+is the one whose memory is watched.
 """
 
 import argparse
 import os
-import random
 import signal
 import statistics
 import subprocess
@@ -27,6 +27,7 @@ from streams.settings import Settings
 from streams.topics import ensure_topics
 from streams.wire import encode
 from tests.account import Account
+from tests.asides import Asides, Kept
 from tests.bench.load import Publisher, publish_singly
 from tests.bench.workload import candidate_lists, controls, item_ids, user
 from tests.kafkaserver import KafkaServer, free_ports
@@ -55,6 +56,8 @@ class Figures(NamedTuple):
     growth: float
     """Of the first worker's memory, from the end of the warm-up to the end."""
     megabytes: float
+    requests: Kept
+    items: Kept
 
     def lines(self) -> list[str]:
         return [
@@ -62,11 +65,17 @@ class Figures(NamedTuple):
             f"unlike {self.unlike}  repeats {self.repeats:,}",
             f"{self.rate:,.0f} lists/s, {self.blows} blows ({self.due} at least); the first worker's memory "
             f"{self.megabytes:.0f} MB, {self.growth:+.1%} after the warm-up",
+            *(
+                f"{kept.events:,} {what}, {kept.letters} dead letters; of {kept.keys} the last is not what is kept: "
+                f"{len(kept.wrong)} {', '.join(kept.wrong[:5])}"
+                for what, kept in (("requests", self.requests), ("items", self.items))
+            ),
         ]
 
     @property
     def good(self) -> bool:
-        return not self.missing and not self.unlike and self.growth < GROWTH and self.blows >= self.due
+        sound = not (self.missing or self.unlike or self.requests.wrong or self.items.wrong)
+        return sound and self.growth < GROWTH and self.blows >= self.due
 
 
 class Soak:
@@ -84,7 +93,7 @@ class Soak:
         publish_singly(bootstrap, self.settings.topic("controls"), self.settings.partitions, events)
         self._lists = [encode(each) for each in candidate_lists(item_ids(bundle), ITEMS, DISTINCT)]
         self._publisher = Publisher(bootstrap, self.settings.topic("candidates"), self.settings.partitions)
-        self.account, self.sent, self._rng = Account(self.settings), 0, random.Random(5)
+        self.account, self.asides, self.sent = Account(self.settings), Asides(self.settings), 0
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CTRLREC_")}
         self._log = (folder / "workers.log").open("wb")
         self._command = subprocess.Popen(
@@ -128,6 +137,7 @@ class Soak:
         next_blow = EVERY
         while (now := time.monotonic() - began) < minutes * 60:
             self.publish(base + int(now * rate) - self.sent)
+            self.asides.publish(now)
             self.account.read(0.05)
             if not memory or now > memory[-1][0] + 2:
                 memory.append((now, steady.memory_info().rss / 1e6))
@@ -151,7 +161,7 @@ class Soak:
         account = self.account
         return Figures(
             rate, self.sent, len(account.seen) - account.letters, account.letters, self.sent - len(account.seen),
-            account.unlike, account.repeats, blows, int(minutes * 60 / EVERY) - 2, last / first - 1, last,
+            account.unlike, account.repeats, blows, int(minutes * 60 / EVERY) - 2, last / first - 1, last, *self.asides.kept(),
         )  # fmt: skip
 
     def _blow(self, number: int) -> str | None:

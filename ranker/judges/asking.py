@@ -17,6 +17,7 @@ from ranker.judges.llm.estimate import Estimate
 from ranker.judges.llm.store import AnswerStore
 from ranker.judges.question import Question
 from ranker.judges.teacher import embedding_judge
+from ranker.plaintext import warn_of_plaintext
 
 
 @contextmanager
@@ -53,16 +54,19 @@ def language_model(
     model = LlmJudge(catalogue, settings, store, lambda count: bars.advance(task, count))
     estimate = model.estimate(questions)
     bars.stop()
-    confirm(estimate, yes=yes)
+    confirm(estimate, settings, yes=yes)
     bars.start()
     bars.update(task, total=estimate.items - estimate.cached, visible=True)
     return model
 
 
-def confirm(estimate: Estimate, *, yes: bool) -> None:
+def confirm(estimate: Estimate, settings: LlmSettings, *, yes: bool) -> None:
     """Say what it will take; go on if told so. Raises ConfigError where nobody is there to be asked."""
     typer.echo(estimate.text(), err=True)
-    if yes or not estimate.calls:
+    if not estimate.calls:
+        return
+    warn_of_plaintext("readers' tastes and the key", [settings.url])
+    if yes:
         return
     if not sys.stdin.isatty():
         raise ConfigError("nobody is there to be asked whether to go on; --yes goes on without")

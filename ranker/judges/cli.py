@@ -114,7 +114,7 @@ def write_requests(
     drawn = [grammar.draw(category, "train", random) for category in CATEGORIES for _ in range(per_category)]
     requests = list({request.text: request for request in drawn}.values())
     estimate = LlmWriter(settings, store, ways).estimate(requests)
-    confirm(estimate, yes=yes)
+    confirm(estimate, settings, yes=yes)
     with progress() as bars:
         task = bars.add_task("writing", total=estimate.items - estimate.cached)
         writer = LlmWriter(settings, store, ways, lambda count: bars.advance(task, count))

@@ -1,12 +1,14 @@
 """A replay that is shared out among processes."""
 
 import os
+import sys
 from collections.abc import Callable
 from multiprocessing import connection, get_context
 from queue import Empty
 from typing import Any
 
 from ranker.errors import CtrlrecError, DataError
+from streams.discreet import guard
 from streams.replay.log import Source
 from streams.replay.onepass import Moved
 from streams.replay.plan import Job, Plan
@@ -51,6 +53,7 @@ def side_by_side(share: Share, job: Job, plan: Plan, moved: Moved) -> int:
 
 
 def _child(share: Share, job: Job, plan: Plan, number: int, state: Any, errors: Any) -> None:
+    guard()
     parent = os.getppid()
 
     def moved(read: int, lists: int) -> None:
@@ -67,3 +70,6 @@ def _child(share: Share, job: Job, plan: Plan, number: int, state: Any, errors: 
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+    except Exception:  # noqa: BLE001  multiprocessing would tell all that it says
+        sys.excepthook(*sys.exc_info())
+        raise SystemExit(1) from None

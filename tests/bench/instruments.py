@@ -47,7 +47,7 @@ def figures(bench: Bench) -> Iterator[Figure]:
     runs = [_run(lists[first : first + length]) for first in range(0, len(lists), length)]
 
     with ThreadPoolExecutor(1) as towers, asyncio.Runner() as loop, on_core(bench.cores.work):
-        loop.run(held.apply([_record(encode(control), control.user_id.encode()) for control in controls(bundle)]))
+        held.apply([_record(encode(control), control.user_id.encode()) for control in controls(bundle)])
         metrics = Metrics(CollectorRegistry())
         measured = Agents(settings, model, embedder, held, towers, metrics)
         silent = Agents(settings, model, embedder, held, towers, cast(Metrics, Silent()))

@@ -29,7 +29,7 @@ class Publisher:
         self._producer = Producer(settings | options)
         self._topic, self._partitions, self._failed = topic, partitions, 0
 
-    def send(self, number: int, key: str, value: bytes, then: Callable[[], None] | None = None) -> None:
+    def send(self, number: int, key: str, value: bytes | None, then: Callable[[], None] | None = None) -> None:
         """`then` is called once the broker has acknowledged it, while this sends or polls."""
         while True:
             try:

@@ -4,13 +4,16 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from typing import Any
 
 import psutil
 import pytest
+from kafka import KafkaProducer
 
 from ranker.events import Ranking
+from streams.kafka import kafka_python_connection
 from tests.events import bad_events, odd_lists
 from tests.faults.fleet import Fleet
 from tests.live import ITEMS, TIMEOUT, candidates, error_headers, new_id, request
@@ -24,7 +27,7 @@ MEGABYTE = 10**6
 
 @pytest.fixture
 def fleet(embedded: str, fleets: Callable[..., Fleet]) -> Fleet:
-    """With one worker; on the embedded broker, since Apache Kafka would itself refuse what is too large."""
+    """With one worker; on the embedded broker, since Apache Kafka itself refuses what is too large as it is sent."""
     fleet = fleets(embedded, partitions=2, max_ranking_bytes=20_000)
     fleet.join()
     return fleet
@@ -33,13 +36,14 @@ def fleet(embedded: str, fleets: Callable[..., Fleet]) -> Fleet:
 class Sent:
     """Inputs, by where they lie."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, producer: KafkaProducer | None = None) -> None:
         self._live = fleet.live
+        self._producer = producer or fleet.live.producer
         self.inputs: dict[Place, str | None] = {}
 
     def put(self, topic: str, value: bytes | None, event_id: str | None, key: bytes | None = b"u") -> Place:
         """`event_id` of what must be answered; None for what must become a dead letter."""
-        where = self._live.send(topic, value, key).get(timeout=TIMEOUT)
+        where = self._producer.send(self._live.settings.topic(topic), value, key=key).get(timeout=TIMEOUT)
         place = where.topic, where.partition, where.offset
         self.inputs[place] = event_id
         return place
@@ -178,3 +182,28 @@ def test_oversize(fleet: Fleet) -> None:
             assert value.startswith(letter.value)
     about = error_headers(live.outputs.dead[out][0])
     assert (about["class"], "its ranking has" in about["message"]) == ("too_large", True)
+
+
+@pytest.mark.parametrize("codec", ["gzip", "zstd"])
+def test_what_is_small_while_it_is_compressed(sturdy: str, fleets: Callable[..., Fleet], codec: str) -> None:
+    """A broker limits what is sent to it: of that, 20 MB of one letter are little."""
+    fleet = fleets(sturdy, partitions=2)
+    worker, live = fleet.join(), fleet.live
+    producer = KafkaProducer(
+        **kafka_python_connection(live.settings), acks="all", compression_type=codec, max_request_size=30 * 2**20
+    )
+    with closing(producer):
+        sent, process = Sent(fleet, producer), psutil.Process(worker.process.pid)
+        before = process.memory_info().rss
+        for _ in range(5):
+            for huge in (
+                candidates(new_id(), request="x" * 20 * MEGABYTE),
+                candidates(new_id(), item_ids=["i1"] * MEGABYTE, base_scores=[1] * MEGABYTE),
+            ):
+                place = sent.put("candidates", json.dumps(huge).encode(), None)
+                sent.put_list(candidates(new_id()))
+                assert error_headers(live.dead_letter_at(place))["class"] == "too_large"
+    sent.check(f"20 MB at a time, {codec}")
+    growth = (process.memory_info().rss - before) / MEGABYTE
+    print(f"the worker grew by {growth:.0f} MB")
+    assert growth < 200

@@ -9,13 +9,16 @@ from collections.abc import Callable
 import pytest
 
 from tests.faults.fleet import Fleet
-from tests.live import TIMEOUT, candidates, new_id, request
-from tests.oracle import Account, Place
+from tests.faults.standing import Standing
+from tests.live import TIMEOUT, candidates
+from tests.oracle import Account, Place, finished_before
 
 pytestmark = pytest.mark.faults
 
 KILLS, CONTROL_KILLS = int(os.environ.get("KILLS", "20")), 3
 """While lists come, and right after a request's acknowledgement."""
+CYCLES = 4
+"""In each, a second worker joins and dies, and another joins and leaves: a quarter of a minute."""
 
 
 @pytest.mark.timeout(900)
@@ -51,53 +54,62 @@ def test_kill_9_mid_batch(sturdy: str, fleets: Callable[..., Fleet]) -> None:
 
 def test_workers_come_and_go(sturdy: str, fleets: Callable[..., Fleet]) -> None:
     fleet = fleets(sturdy)
+    settings, outputs = fleet.live.settings, fleet.live.outputs
+    most = settings.session_timeout + settings.rebalance_timeout
     first = fleet.join()
     fleet.under_load()
-    second = fleet.join()
-    fleet.read(1)
-    fleet.load.check_commits()
-    second.kill()
-    third = fleet.join()
-    fleet.read(1)
-    fleet.load.check_commits()
-    assert third.stop() == 0
-    fleet.read(1)
-    fleet.load.check_commits()
+    began = time.monotonic()
+
+    def lists_flow() -> None:
+        fleet.read(1)
+        fleet.load.check_commits()
+        assert outputs.longest_pause() < most
+
+    for _ in range(CYCLES):
+        second = fleet.join()
+        lists_flow()
+        second.kill()
+        third = fleet.join()
+        lists_flow()
+        assert third.stop() == 0
+        lists_flow()
+    seconds = time.monotonic() - began
     fleet.load.stop()
-    fleet.load.check("workers join, die and leave")
+    fleet.load.check(f"workers join, die and leave, {CYCLES} times")
     assert first.process.poll() is None
-    settings, pause = fleet.live.settings, fleet.live.outputs.longest_pause()
-    print(f"longest pause of a partition: {pause:.1f} s")
-    assert pause < settings.session_timeout + settings.rebalance_timeout
+    print(f"{seconds / CYCLES:.1f} s each; longest pause of a partition: {outputs.longest_pause():.1f} s")
+    assert outputs.longest_pause() < most
 
 
 def test_a_control_is_kept_from_its_acknowledgement_on(sturdy: str, fleets: Callable[..., Fleet]) -> None:
-    """kill -9 at once after the broker has acknowledged the last of many requests."""
-    fleet = fleets(sturdy, partitions=2)
-    live, worker = fleet.live, fleet.join()
-    inputs: dict[tuple[str, int, int], str | None] = {}
-    wishes: dict[str, str] = {}
-    for _ in range(CONTROL_KILLS):
-        for number in range(60):
-            wish = request(new_id(), f"wish {number}")
-            sent = live.send("requests", json.dumps(wish).encode(), wish["user_id"].encode())
-            where = sent.get(timeout=TIMEOUT)
-            inputs[where.topic, where.partition, where.offset] = wish["event_id"]
-            wishes[wish["user_id"]] = wish["event_id"]
+    """kill -9 right after the broker has acknowledged the last of many requests, withdrawals, items and deletions."""
+    # Often, so that much is committed, and what is committed too early is found.
+    fleet = fleets(sturdy, partitions=2, commit_interval=0.1)
+    live, worker, standing, unfinished = fleet.live, fleet.join(), Standing(fleet.live), []
+    for kill in range(CONTROL_KILLS):
+        standing.publish_many()
+        time.sleep(0.02 * kill)  # the first time nothing of the last burst is done, and then some of it
         worker.kill()
+        live.outputs.settle()
+        missing = standing.account().missing
+        committed = fleet.load.committed("requests") | fleet.load.committed("items")
+        assert finished_before(committed, missing) == []
+        unfinished.append(len(missing))
         worker = fleet.join()
+    assert all(committed.values())
+    assert live.outputs.until(lambda: not standing.account().missing)
     began = time.monotonic()
-    waiting = set(wishes)
+    waiting = set(standing.wishes)
     while waiting and time.monotonic() < began + TIMEOUT:
-        waiting -= {
-            ranking.user_id for ranking in live.rank_all(list(waiting)) if ranking.request_id == wishes[ranking.user_id]
-        }
+        waiting -= {ranking.user_id for ranking in live.rank_all(list(waiting)) if standing.steers(ranking)}
     assert waiting == set()
-    Account.of(inputs, live.outputs.answers(), live.outputs.dead).check("control kept over kill -9")
-    # And no list is ranked without it, once it was ranked with it.
+    standing.account().check("controls and items kept over kill -9")
+    print(f"{unfinished} requests and items waited; committed then: {sorted(committed.values())}")
+    # And no list is ranked without them, once it was ranked with them.
     worker.kill()
     fleet.join()
-    assert all(ranking.request_id == wishes[ranking.user_id] for ranking in live.rank_all(list(wishes)))
+    assert [ranking for ranking in live.rank_all(list(standing.wishes)) if not standing.steers(ranking)] == []
+    assert [item for item, text in standing.items.items() if standing.knows(item) != (text is not None)] == []
 
 
 def test_offsets_that_are_reset_repeat_equal_bytes(sturdy: str, fleets: Callable[..., Fleet]) -> None:

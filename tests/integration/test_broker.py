@@ -6,14 +6,27 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ranker.errors import BrokerError, ConfigError
 from streams.broker import EmbeddedBroker, broker_binary
-from streams.kafka import aiokafka_connection, check_reachable, explained, faust_credentials, servers, ssl_context
+from streams.client import Client
+from streams.kafka import (
+    aiokafka_connection,
+    check_reachable,
+    explained,
+    faust_credentials,
+    kafka_python_connection,
+    servers,
+    ssl_context,
+)
+from streams.probe import NotKafkaError, advertised
 from streams.settings import Settings
+from streams.topics import ensure_topics
 
 
 def listening(port: int) -> bool:
@@ -117,10 +130,39 @@ def test_unreachable_brokers_are_told_apart(embedded: str) -> None:
         closed.bind(("127.0.0.1", 0))
         assert "refuses connections" in failure(f"127.0.0.1:{closed.getsockname()[1]}")
         assert "did not answer; does it expect TLS?" in failure(f"127.0.0.1:{mute.getsockname()[1]}")
-    assert "not a known host name" in failure("nowhere.invalid:9092")
+    assert "not a known host name" in failure("nowhere.invalid:9092", kafka_plaintext_anywhere=True)
     assert "is it a plaintext port?" in failure(embedded, kafka_security="SSL")
     one_of_two = Settings(kafka_bootstrap=f"127.0.0.1:1,{embedded}")
     check_reachable(one_of_two)
+
+
+@pytest.mark.parametrize(
+    "connect", [Client, ensure_topics, check_reachable, aiokafka_connection, kafka_python_connection, faust_credentials]
+)
+def test_nothing_connects_elsewhere_in_the_clear(connect: Callable[[Settings], object]) -> None:
+    """Also where the settings are not the environment's."""
+    with pytest.raises(ConfigError, match=r"10\.0\.0\.1, and PLAINTEXT would .* CTRLREC_KAFKA_PLAINTEXT_ANYWHERE"):
+        connect(Settings(kafka_bootstrap="10.0.0.1:9092"))
+
+
+def test_a_broker_may_not_lead_clients_elsewhere_in_the_clear() -> None:
+    with EmbeddedBroker(advertised="127.evil.example:9092") as broker:
+        settings = Settings(kafka_bootstrap=f"127.0.0.1:{broker.port}")
+        led = rf"127\.0\.0\.1:{broker.port} has clients connect to 127\.evil\.example, and PLAINTEXT would"
+        for connect in (check_reachable, Client, ensure_topics):
+            with pytest.raises(ConfigError, match=led):
+                connect(settings)
+        check_reachable(msgspec.structs.replace(settings, kafka_plaintext_anywhere=True))
+
+
+def test_hosts_in_a_brokers_metadata() -> None:
+    one = b"\0\0\0\1\0\1a\0\0\1\1\xff\xff"
+    two = b"\0\0\0\2\0\2bc\0\0\1\1\0\4rack"
+    assert advertised(b"\0\0\0\2" + one + two + b"\0\7cluster") == ["a", "bc"]
+    assert advertised(b"\0\0\0\0") == []
+    for cut in (b"\x7f\xff\xff\xff", b"\0\0\0\2" + one + two[:-1]):
+        with pytest.raises(NotKafkaError):
+            advertised(cut)
 
 
 def test_something_else_than_a_broker_is_told_apart() -> None:

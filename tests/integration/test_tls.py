@@ -16,7 +16,7 @@ from streams.client import Client
 from streams.kafka import check_reachable
 from streams.settings import Settings
 from tests.kafkaserver import KafkaServer
-from tests.live import Live, live_settings, new_id
+from tests.live import ITEMS, Live, live_settings, new_id
 from tests.tls import Authority, Listener
 from tests.unit.tiny_towers import bundle_folder
 
@@ -28,6 +28,7 @@ COMMANDS = (
     ["redrive", "--send"],
     ["record", "--once", "{folder}"],
     ["replay", "kafka", "--out", "{folder}"],
+    ["ask", "no horror please", "--user", "asker", "--data", "{data}"],
 )
 
 
@@ -56,11 +57,14 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
 
 
 def command(settings: Settings, arguments: list[str]) -> "subprocess.CompletedProcess[str]":
-    """`ctrlrec ...` with these settings, to its end; for `{folder}` it is given an empty one."""
+    """`ctrlrec ...` with these settings, to its end; for `{folder}` it is given an empty one, for `{data}` a data set."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CTRLREC_")}
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as data:
+        (Path(data) / "items.csv").write_text("\n".join(["item_id,title", *(f"{item},Title" for item in ITEMS)]))
+        (Path(data) / "interactions.csv").write_text(f"user_id,item_id\nasker,{ITEMS[0]}\n")
+        given = [argument.format(folder=folder, data=data) for argument in arguments]
         return subprocess.run(
-            [sys.executable, "-m", "streams.cli", *(argument.format(folder=folder) for argument in arguments)],
+            [sys.executable, "-m", "streams.cli", *given],
             env=environment | settings.environment(),
             capture_output=True,
             text=True,
@@ -82,6 +86,8 @@ def test_everything_works_over_tls_with_a_login(guarded: Guarded, tmp_path: Path
             wish = client.set_request("u", "no horror please", weight=1.0)
             ranking, _ = live.rank_until(lambda ranking: ranking.request_id == wish, "u")
             assert ranking.degraded is None
+        asked = command(settings, COMMANDS[-1])
+        assert (asked.returncode, "no horror please" in asked.stdout) == (0, True), asked.stderr
         late = live.dead_letter(live.send("candidates", b"{"))
         assert late.value == b"{"
         listed = command(settings, ["dead-letters", "list"])
@@ -90,7 +96,7 @@ def test_everything_works_over_tls_with_a_login(guarded: Guarded, tmp_path: Path
         assert (sent.returncode, "1" in sent.stdout) == (0, True), sent.stderr
         assert live.outputs.until(lambda: len(live.outputs.dead) == 2)
         assert live.worker.stop() == 0
-        seen = live.worker.log.read_text() + "".join(each.stdout + each.stderr for each in (made, listed, sent))
+        seen = live.worker.log.read_text() + "".join(each.stdout + each.stderr for each in (made, asked, listed, sent))
         assert CANARY not in seen
 
 

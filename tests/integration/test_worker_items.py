@@ -5,10 +5,12 @@ import time
 from functools import partial
 from typing import Any
 
+import msgspec
 import pytest
 
 from ranker.events import Ranking
-from tests.live import ITEMS, SCORES, Live, new_id
+from streams.wire import decode_item_vector, encode
+from tests.live import ITEMS, SCORES, Live, candidates, new_id
 
 NOVEL_SCORES = [*SCORES, -1.0]
 
@@ -56,6 +58,32 @@ def test_items_outlive_workers_and_deletions_do_too(live: Live) -> None:
     live.restart()
     known(live, kept, True)
     known(live, deleted, False)
+
+
+def test_lists_after_a_start_know_the_items_though_another_bundle_read_them(live: Live) -> None:
+    """They wait until all are read, and embedded again; which is written, so that the next start need not wait."""
+    seen = new_id()
+    live.publish("items", {"item_id": seen, "text": "harbour letters"})
+    known(live, seen, True)
+    (made,) = _vectors(live, seen)
+    theirs = msgspec.structs.replace(decode_item_vector(made.value), bundle="another")
+    items = [f"{seen} {number}" for number in range(1200)]
+    for item in items:
+        vector = encode(msgspec.structs.replace(theirs, item_id=item, text=f"{theirs.text} {item}"))
+        sent = live.send("vectors", vector, item.encode(), headers=list(made.headers), partition=made.partition)
+    sent.get(timeout=30)
+    live.worker.kill()
+    fields = {"item_ids": [*ITEMS[:20], items[-1]], "base_scores": SCORES[:21], "request": "ghosts"}
+    waiting = [live.publish("candidates", candidates(new_id(), **fields)) for _ in range(20)]
+    live.restart(kill=True)
+    assert {live.ranking(event_id).unknown_items for event_id in waiting} == {0}
+    served = decode_item_vector(made.value).bundle
+
+    def of_ours() -> set[bytes]:
+        vectors = [decode_item_vector(each.value) for each in live.outputs.vectors if each.value is not None]
+        return {each.item_id.encode() for each in vectors if each.bundle == served}
+
+    assert live.outputs.until(lambda: {item.encode() for item in items} <= of_ours())
 
 
 @pytest.mark.parametrize("last", ["ghosts", None])

@@ -4,7 +4,10 @@ import json
 import shutil
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ from ranker.events import CandidateList, ControlRequest, Ranking
 from ranker.rank import rank
 from ranker.run import Steering
 from ranker.store import Store
-from streams.wire import decode_ranking, encode
+from streams.wire import decode_control, decode_ranking, encode
 from tests.live import ITEMS, SCORES, Live, candidates, live_settings, new_id, request
 from tests.oracle import Account
 from tests.unit.tiny_towers import bundle_folder, damaged, other_bundle_folder, reseal
@@ -28,6 +31,8 @@ LATE, LATE_TEXT = "late", "river ghosts 9"
 EXTRA: dict[str, Any] = {"item_ids": [*ITEMS, LATE], "base_scores": [*SCORES, -1.0]}
 PAUSE = 0.01
 """Seconds between two lists."""
+GAP = 1.0
+"""Seconds without a ranking of some partition, at most, whatever becomes of the bundle."""
 
 
 class Stream:
@@ -60,16 +65,15 @@ class Stream:
 class Oracle:
     """What a worker that never served another bundle answers."""
 
-    def __init__(self, folder: Path, asked: dict[str, ControlRequest]) -> None:
+    def __init__(self, folder: Path) -> None:
         bundle = Bundle.load(folder)
-        embedder = RequestEmbedder(bundle)
-        self._model = bundle.model(0.5)
-        self._model.items.put(LATE, embedder.quantized_item(LATE_TEXT))
-        self._steering = {user: Steering.of(embedder.control(each)) for user, each in asked.items()}
+        self._embedder, self._model = RequestEmbedder(bundle), bundle.model(0.5)
+        self._model.items.put(LATE, self._embedder.quantized_item(LATE_TEXT))
         self.version = bundle.version
 
-    def answer(self, event: CandidateList) -> bytes:
-        return encode(rank(event, self._steering[event.user_id], self._model))
+    def answer(self, event: CandidateList, asked: ControlRequest) -> bytes:
+        assert asked.user_id == event.user_id
+        return encode(rank(event, Steering.of(self._embedder.control(asked)), self._model))
 
 
 class Swapping:
@@ -78,17 +82,46 @@ class Swapping:
     def __init__(self, live: Live) -> None:
         self.live, self.store = live, Store(live.settings.bundle)
         self.users = [new_id() for _ in range(20)]
-        events = [request(user, TEXTS[number % 5]) for number, user in enumerate(self.users)]
-        self.asked = {event["user_id"]: ControlRequest(**event) for event in events}
+        self.asked: dict[str, ControlRequest] = {}
+        """By their ids, in the order in which they were published."""
         live.publish("items", {"item_id": LATE, "text": LATE_TEXT})
-        for event in events:
-            live.publish("requests", event)
-        for user in self.users:
-            live.rank_until(lambda ranking: ranking.degraded is None, user, **EXTRA)
+        for number in range(len(self.users)):
+            self.ask(number)
+        self.follows()
+
+    def ask(self, number: int) -> str:
+        """Publish the request `number`: the users take turns, and no user's is like the one before."""
+        user, turn = self.users[number % len(self.users)], number // len(self.users)
+        event = request(user, TEXTS[(number + turn) % len(TEXTS)])
+        self.asked[event["event_id"]] = ControlRequest(**event)
+        return self.live.publish("requests", event)
+
+    @property
+    def last(self) -> dict[str, ControlRequest]:
+        """By user."""
+        return {each.user_id: each for each in self.asked.values()}
+
+    def follows(self) -> None:
+        """Wait until every user's last request is followed, and the late item known."""
+        for user, asked in self.last.items():
+            self.live.rank_until(partial(_follows, asked), user, **EXTRA)
 
     def serves(self, version: str) -> None:
         """Wait until a ranking is made with this bundle."""
         self.live.rank_until(lambda ranking: ranking.bundle == version, self.users[0], **EXTRA)
+
+    def asks_until_it_serves(self, version: str) -> None:
+        """As `serves`, while users ask anew from before it is read until after it is taken."""
+        anew = set[str]()
+        for number in count(len(self.asked)):
+            anew.add(self.ask(number))
+            if self.live.rank(self.users[0], **EXTRA).bundle == version:
+                break
+        self.follows()
+        controls = [decode_control(record.value) for record in self.live.outputs.controls]
+        before = {each.request_id for each in controls if each.request_id in anew and each.bundle != version}
+        print(f"{len(anew)} requests until {version} served, {len(before)} of them became controls before")
+        assert before
 
     def log(self) -> str:
         return self.live.worker.log.read_text()
@@ -104,22 +137,24 @@ def swapping(bootstrap: str, tmp_path: Path) -> Iterator[Swapping]:
 
 def test_lists_flow_while_bundles_come_and_go(swapping: Swapping, tmp_path: Path) -> None:
     live, store = swapping.live, swapping.store
-    a, b = (Oracle(folder, swapping.asked) for folder in (bundle_folder(), other_bundle_folder()))
+    a, b = (Oracle(folder) for folder in (bundle_folder(), other_bundle_folder()))
     copy = Path(shutil.copytree(bundle_folder(), tmp_path / "copy"))
     c = reseal(copy, name="third")
     unchecked = Store(store.folder)
     unchecked.check = lambda version: None  # type: ignore[method-assign]
+    live.outputs.settle()
+    live.outputs.times.clear()
     with Stream(live, swapping.users) as stream:
         time.sleep(0.5)
         store.activate(store.add(other_bundle_folder()))
-        swapping.serves(b.version)
+        swapping.asks_until_it_serves(b.version)
         damaged(store.folder_of(store.add(copy)), "item_vectors.npy")
         unchecked.activate(c)  # as if it were damaged on this worker's disk alone
         assert live.outputs.until(lambda: f"bundle {c} is refused" in swapping.log())
         time.sleep(1.5)
         assert store.rollback().active == b.version
         assert store.rollback().active == a.version
-        swapping.serves(a.version)
+        swapping.asks_until_it_serves(a.version)
         time.sleep(0.5)
     assert live.outputs.until(lambda: stream.lists.keys() <= live.outputs.rankings.keys())
     live.outputs.until(lambda: False, 1)  # for repeats
@@ -129,9 +164,18 @@ def test_lists_flow_while_bundles_come_and_go(swapping: Swapping, tmp_path: Path
     assert Account.of(inputs, made, {}).check("bundles swapped, one of them corrupt") == 0
     assert live.outputs.dead == {}
     oracles = {a.version: a, b.version: b}
-    bundles = [_exact(oracles, stream.lists[event_id], answers[0]) for event_id, answers in made.items()]
+    rankings = [_exact(oracles, swapping, stream.lists[event_id], answers[0]) for event_id, answers in made.items()]
+    bundles = [ranking.bundle for ranking in rankings]
     print({version: bundles.count(version) for version in oracles}, "of", len(made), "lists")
     assert set(bundles) >= {a.version, b.version}
+    order: list[str | None] = [*swapping.asked]
+    followed: dict[str, list[int]] = defaultdict(list)
+    for ranking in rankings:  # in the order of their lists
+        followed[ranking.user_id].append(order.index(ranking.request_id))
+    assert [numbers for numbers in followed.values() if numbers != sorted(numbers)] == []
+    assert [user for user, asked in swapping.last.items() if order[followed[user][-1]] != asked.event_id] == []
+    print(f"longest pause of a partition: {live.outputs.longest_pause():.2f} s")
+    assert live.outputs.longest_pause() < GAP
     metrics = live.worker.metrics()
     assert metrics['feedranker_bundle_swaps_total{result="refused"}'] == swapping.log().count(" is refused, and ") == 1
     assert f"bundle {c} is refused, and {b.version} keeps serving" in swapping.log()
@@ -139,24 +183,30 @@ def test_lists_flow_while_bundles_come_and_go(swapping: Swapping, tmp_path: Path
     assert metrics[f'feedranker_bundle_info{{name="tiny",version="{a.version}"}}'] == 1
 
 
-def _exact(oracles: dict[str, Oracle], event: CandidateList, answer: bytes) -> str:
-    """The list's bundle, to whose answer it must be equal: vectors of two bundles would give another order."""
+def _follows(asked: ControlRequest, ranking: Ranking) -> bool:
+    return (ranking.request_id, ranking.degraded) == (asked.event_id, None)
+
+
+def _exact(oracles: dict[str, Oracle], swapping: Swapping, event: CandidateList, answer: bytes) -> Ranking:
+    """The list's ranking, which must be equal to what its bundle answers: vectors of two would give another order."""
     ranking: Ranking = decode_ranking(answer)
     assert ranking.degraded is None
-    assert answer == oracles[ranking.bundle].answer(event)
-    return ranking.bundle
+    assert ranking.request_id is not None
+    assert answer == oracles[ranking.bundle].answer(event, swapping.asked[ranking.request_id])
+    return ranking
 
 
 def test_controls_outlive_a_kill_after_the_swap(swapping: Swapping) -> None:
     live, store = swapping.live, swapping.store
-    b = Oracle(other_bundle_folder(), swapping.asked)
+    b = Oracle(other_bundle_folder())
     store.activate(store.add(other_bundle_folder()))
     swapping.serves(b.version)
     live.restart(kill=True)
     after = [candidates(user, **EXTRA) for user in swapping.users]
     ids = [live.publish("candidates", event) for event in after]
     assert [live.ranking(event_id).bundle for event_id in ids] == [b.version] * len(ids)
-    assert [live.outputs.rankings[event_id][0] for event_id in ids] == [b.answer(CandidateList(**e)) for e in after]
+    expected = [b.answer(CandidateList(**event), swapping.last[event["user_id"]]) for event in after]
+    assert [live.outputs.rankings[event_id][0] for event_id in ids] == expected
 
     # The active one is damaged by now: what was served before keeps serving over another restart.
     damaged(store.folder_of(b.version), "tokenizer.json")

@@ -1,4 +1,8 @@
-"""Small bundles, as a test's own and as those that replays load."""
+"""Small bundles, as a test's own and as those that replays load; and what a test of crashes must not leave behind."""
+
+import logging
+import sys
+import threading
 
 import pytest
 
@@ -23,3 +27,12 @@ def small_bundles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streams.replay.job.Store.load", lambda _, version, **__: small(version))
     for module in ("job", "plan"):
         monkeypatch.setattr(f"streams.replay.{module}.version_of", lambda folder: folder.name)
+
+
+@pytest.fixture
+def hooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process's own come back after the test."""
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    monkeypatch.setattr(logging.lastResort, "formatter", None)

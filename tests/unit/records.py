@@ -10,8 +10,9 @@ import numpy as np
 from ranker.embed import RequestEmbedder
 from ranker.events import ControlRequest
 from ranker.vectors import Floats
+from streams.controlrecords import withdrawal
 from streams.lateitems import LateItems
-from streams.views import Controls, withdrawal
+from streams.views import Controls
 from streams.wire import encode
 from tests.smallbundle import DIMENSION, HashTower, SmallBundle
 
@@ -45,7 +46,13 @@ def withdrawn(user: str, created_at: float) -> Any:
 
 
 def apply(view: Controls | LateItems, *records: Any) -> None:
-    asyncio.run(view.apply(list(records)))
+    view.apply(list(records))
+    asyncio.run(_settled(view))
+
+
+async def _settled(view: Controls | LateItems) -> None:
+    while await view.settle():
+        pass
 
 
 class NoVector(HashTower):

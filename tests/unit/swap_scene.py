@@ -73,7 +73,9 @@ class Scene:
     async def ask(self, user: str, text: str, created_at: float = 1.0) -> None:
         if self.paused:
             await self.paused()  # a worker's requests go through the same thread as what is embedded again
-        await self.controls.apply([control(self.a, user, created_at, text)])
+        self.controls.apply([control(self.a, user, created_at, text)])
+        while await self.controls.settle():
+            pass
 
     async def ranking(self, user: str, items: list[str] = ITEMS) -> Ranking:
         value = encode(a_list(user, items))

@@ -59,7 +59,7 @@ class Bench:
 
     def outputs(self, values: list[bytes], offsets: Iterable[int] = repeat(7)) -> list[Output]:
         async def handle() -> list[Output]:
-            await self._controls.apply([record(encode(self.control), b"u0")])
+            self._controls.apply([record(encode(self.control), b"u0")])
             with ThreadPoolExecutor(1) as towers:
                 handlers = Agents(SETTINGS, self.model, self._embedder, self._controls, towers, self._metrics)
                 records = [record(value, offset=offset) for value, offset in zip(values, offsets, strict=False)]

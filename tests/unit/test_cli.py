@@ -79,15 +79,28 @@ def test_replay_without_a_bundle_says_so(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken() -> typer.Typer:
-        raise ZeroDivisionError
+@pytest.mark.usefixtures("hooks")
+def test_a_bug_keeps_its_traceback_but_not_what_it_says(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bug = typer.Typer()
 
-    monkeypatch.setattr(cli, "build", broken)
-    with pytest.raises(ZeroDivisionError):
+    @bug.callback(invoke_without_command=True)
+    def broken() -> None:
+        raise ZeroDivisionError(ENVIRONMENT)
+
+    monkeypatch.setattr(cli, "build", lambda: bug)
+    monkeypatch.setattr(sys, "argv", ["ctrlrec"])
+    with pytest.raises(ZeroDivisionError) as caught:
         cli.main()
+    sys.excepthook(caught.type, caught.value, caught.tb)
+    told = capsys.readouterr().err
+    assert told.startswith("Traceback")
+    assert "in broken\n    raise ZeroDivisionError(ENVIRONMENT)" in told
+    assert told.endswith("builtins.ZeroDivisionError\n")
 
 
+@pytest.mark.usefixtures("hooks")
 @pytest.mark.parametrize(("error", "status"), [(BrokerError("gone"), 2), (KeyboardInterrupt(), 130)])
 def test_exit_status(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, status: int

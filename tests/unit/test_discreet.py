@@ -36,6 +36,13 @@ def test_a_traceback_does_not_quote_a_reader() -> None:
     assert "in fails\n    dict[str, int]()[text]" in said
 
 
+def test_asyncio_does_not_quote_a_task() -> None:
+    """Its own handler shows the task that failed, with its exception, as part of the message."""
+    message = "Task exception was never retrieved\nfuture: <Task finished exception=KeyError('canary-7')>"
+    record = logging.LogRecord("asyncio", logging.ERROR, "x.py", 1, message, (), None)
+    assert Discreet().format(record) == "Task exception was never retrieved"
+
+
 def test_what_went_wrong_within_tasks_is_said_too() -> None:
     text = "canary-7"
 

@@ -8,9 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ranker.embed import RequestEmbedder
+from ranker.errors import BundleError
 from ranker.events import ItemUpsert
 from ranker.run import KEPT
-from streams.lateitems import SOURCE, LateItems, Source
+from ranker.vectors import Quantized
+from streams.lateitems import SOURCE, TOWER_PAUSE, LateItems, Source
+from streams.rewriting import AGAIN
 from streams.views import REPAIR_AFTER
 from streams.wire import encode
 from tests.smallbundle import SmallBundle
@@ -73,7 +76,7 @@ class Timed:
 
     def repairs(self, *kept: int) -> list[Any]:
         self.clock.now += REPAIR_AFTER
-        return asyncio.run(self.late.repairs("v", kept))
+        return self.late.repairs("v", kept)
 
 
 @pytest.fixture
@@ -105,13 +108,86 @@ def test_the_newest_is_written_again_by_whoever_keeps_the_partition(bundle: Smal
     new, gone = made(bundle, Source(0, 7, 1000), "second"), made(bundle, Source(1, 8, 1000), item="i3")
     for source, item in ((Source(0, 4, 1000), "new"), (Source(1, 4, 1000), "i3")):
         apply(timed.late, new if item == "new" else gone, made(bundle, source, "first", item))
-    assert asyncio.run(timed.late.repairs("v", [0, 1])) == []
+    assert timed.late.repairs("v", [0, 1]) == []
     assert [output.key for output in timed.repairs(0)] == [b"new"]
     again = {output.key: output for output in timed.repairs(0, 1)}
     assert (again[b"new"].partition, again[b"new"].value, again[b"new"].headers) == (0, new.value, new.headers)
     assert (again[b"i3"].partition, again[b"i3"].value, again[b"i3"].headers) == (1, None, gone.headers)
     apply(timed.late, new, gone)
     assert timed.repairs(0, 1) == []
+
+
+def test_what_stands_in_another_bundles_vectors_is_written_again(
+    bundle: SmallBundle, timed: Timed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the partitions that are kept here; and what is known is not embedded once more."""
+    other, sources = SmallBundle(version="other", salt="other"), [Source(0, number, 1000) for number in range(3)]
+    theirs, ours = (
+        [made(each, source, "ghosts", f"new {source.offset}") for source in sources] for each in (other, bundle)
+    )
+    elsewhere, deleted = made(other, Source(1, 9, 1000), "ghosts", "far"), made(other, Source(0, 9, 1000), item="i3")
+    unnamed = record(b"unnamed", theirs[0].value)  # of a former version, which did not say what it was made of
+    apply(timed.late, *theirs, elsewhere, deleted, unnamed)
+    assert "far" in bundle.items
+
+    def check_written(wanted: list[Any]) -> None:
+        timed.clock.now += AGAIN
+        again = timed.late.rewritten("v", [0])
+        assert {output.key: output.value for output in again} == {record.key: record.value for record in wanted}
+        assert [output.headers for output in again] == [
+            next(each.headers for each in wanted if each.key == output.key) for output in again
+        ]
+        apply(timed.late, *(record(output.key, output.value, output.headers) for output in again))
+        timed.clock.now += AGAIN
+        assert (timed.late.rewritten("v", [0]), timed.late.repairs("v", [0])) == ([], [])
+
+    check_written(ours)
+    monkeypatch.setattr(RequestEmbedder, "quantized_item", lambda *_: pytest.fail("it was embedded again"))
+    apply(timed.late, theirs[1])
+    check_written([ours[1]])
+    monkeypatch.undo()
+    timed.late.prepare(other.items, RequestEmbedder(other), other.version)
+    asyncio.run(timed.late.catch_up())
+    timed.late.exchange()
+    check_written(theirs)
+
+
+def test_of_another_bundles_vectors_only_the_last_is_made_again(
+    bundle: SmallBundle, timed: Timed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, read, embed = SmallBundle(version="other"), list[str](), RequestEmbedder.quantized_item
+    timed.late.apply([made(other, Source(0, n, 1000), text) for n, text in ((1, "a"), (3, "b"), (2, "late"))])
+    timed.late.apply([made(other, Source(0, 4, 1000), "c", "gone"), made(other, Source(0, 5, 1000), item="gone")])
+    timed.late.apply([made(other, Source(0, 6, 1000), "d", "ours"), made(bundle, Source(0, 6, 1000), "d", "ours")])
+    assert ("new" in bundle.items, "ours" in bundle.items) == (False, True)
+
+    def noted(embedder: RequestEmbedder, text: str) -> Quantized:
+        read.append(text)
+        return embed(embedder, text)
+
+    monkeypatch.setattr(RequestEmbedder, "quantized_item", noted)
+    apply(timed.late)
+    assert ("new" in bundle.items, "gone" in bundle.items, read) == (True, False, ["b"])
+
+
+def test_a_tower_that_cannot_be_read_holds_up_no_list(
+    bundle: SmallBundle, timed: Timed, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def away(_embedder: RequestEmbedder, _text: str) -> Any:
+        raise BundleError("item_tower.onnx is not there")
+
+    theirs = made(SmallBundle(version="other"), Source(0, 2, 1000), "ghosts")
+    monkeypatch.setattr(RequestEmbedder, "quantized_item", away)
+    apply(timed.late, theirs)
+    assert [record.getMessage() for record in caplog.records] == [
+        "no late item is read until this is mended: item_tower.onnx is not there"
+    ]
+    monkeypatch.undo()
+    apply(timed.late)
+    assert "new" not in bundle.items
+    timed.clock.now += TOWER_PAUSE
+    apply(timed.late)
+    assert "new" in bundle.items
 
 
 def test_a_deletion_that_is_forgotten_is_written_no_more(bundle: SmallBundle, timed: Timed) -> None:

@@ -31,5 +31,6 @@ def test_every_kind_of_outcome_is_told_apart() -> None:
 
 
 def test_what_is_missing_before_the_commit_is_lost() -> None:
-    missing = [("lists", 0, 4), ("lists", 1, 4), ("lists", 1, 2)]
-    assert finished_before([4, 4], missing) == [("lists", 1, 2)]
+    missing = [("lists", 0, 4), ("lists", 1, 4), ("lists", 1, 2), ("requests", 1, 2), ("requests", 1, 1)]
+    committed = {("lists", 0): 4, ("lists", 1): 4, ("requests", 1): 2}
+    assert finished_before(committed, missing) == [("lists", 1, 2), ("requests", 1, 1)]

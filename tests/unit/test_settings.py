@@ -36,7 +36,7 @@ def test_what_is_wrong_is_named(variable: str, value: str) -> None:
         Settings.from_environment({variable: value})
 
 
-@pytest.mark.parametrize("host", ["10.0.0.1", "kafka", "128.0.0.1", "localhost.example"])
+@pytest.mark.parametrize("host", ["10.0.0.1", "kafka", "128.0.0.1", "localhost.example", "127.evil.example"])
 def test_texts_do_not_leave_the_machine_in_the_clear_unless_that_is_allowed(host: str) -> None:
     environment = {"CTRLREC_KAFKA_BOOTSTRAP": f"127.0.0.1:9092,{host}:9092"}
     with pytest.raises(ConfigError, match=host):

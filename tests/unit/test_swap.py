@@ -32,7 +32,7 @@ def test_controls_and_late_items_come_along(scene: Scene) -> None:
         await scene.ask("u", "ghosts")
         await scene.ask("v", "drama")
         vector = RequestEmbedder(scene.a).item_vector(ItemUpsert(item_id="late", text="text"))
-        await scene.late.apply([record(b"late", encode(vector)), record(b"i3", None)])
+        scene.late.apply([record(b"late", encode(vector)), record(b"i3", None)])
         assert await scene.ranking("w") == rank(a_list("w", ITEMS), None, scene.a.model())
         assert (await scene.ranking("u")).unknown_items == 1
         scene.pointer = Pointer(B, [A])
@@ -74,7 +74,7 @@ def test_no_list_meets_two_bundles_while_controls_change(scene: Scene) -> None:
             assert ranking == expected(bundle, user, *texts[user])
             seen.add(ranking.bundle)
             await asyncio.sleep(0.001)
-        await scene.controls.apply([withdrawn("u1", 1e6)])
+        scene.controls.apply([withdrawn("u1", 1e6)])
         assert (await scene.ranking("u1")).degraded == "no_control"
         assert seen == {A, B}
 

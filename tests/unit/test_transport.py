@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.progress import Progress
-from streams.transport import RunConsumer
+from streams.transport import RUN_BYTES, RunConsumer
 
 PLACE = TP("t", 0)
 
@@ -52,8 +52,9 @@ def consumer(read_offset: int | None, run_length: int) -> Any:
     return made
 
 
-def records(offsets: list[int]) -> Any:
-    return [SimpleNamespace(offset=offset, timestamp=1000, timestamp_type=0) for offset in offsets]
+def records(offsets: list[int], size: int = 2) -> Any:
+    record = {"timestamp": 1000, "timestamp_type": 0, "key": None, "headers": (), "value": bytes(size)}
+    return [SimpleNamespace(offset=offset, **record) for offset in offsets]
 
 
 @settings(deadline=None)
@@ -116,6 +117,21 @@ def test_what_is_fetched_of_a_topic_is_one_run_if_it_is_little() -> None:
     made._committed_offset |= {second: 3, elsewhere: 0}
     assert made.ack(whole)
     assert [made._new_offset(place) for place in (PLACE, second, elsewhere)] == [None, 6, None]
+
+
+def test_a_run_of_large_records_is_short() -> None:
+    """Runs wait for each other, and so must be limited in bytes, too; one that alone is over the limit is a run."""
+    made, second = consumer(0, 128), TP("t", 1)
+    made._read_offset[second] = 0
+    large, larger = records(list(range(12)), RUN_BYTES // 4), records([0, 1], RUN_BYTES + 1)
+    runs = list(made._take_turns({PLACE: large, second: [*larger, *records([2])]}, None))
+    assert [sum(part.size for part in run.parts) <= RUN_BYTES or len(run.value) == 1 for run in runs] == [True] * len(
+        runs
+    )
+    assert sorted((record.offset, len(record.value)) for run in runs for record in run.value) == sorted(
+        (record.offset, len(record.value)) for record in [*large, *larger, *records([2])]
+    )
+    assert places(runs)[0] == [("t", 0, 0, 4)]
 
 
 def test_partitions_of_a_topic_are_paused_together() -> None:

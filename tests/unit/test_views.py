@@ -1,6 +1,7 @@
 """What a worker knows of the controls of its users, and which records no view can use."""
 
 import asyncio
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,8 +12,10 @@ from ranker.embed import RequestEmbedder
 from ranker.events import ItemUpsert
 from ranker.familiarity import Familiarity
 from ranker.run import KEPT
+from streams.controlrecords import withdrawal, withdrawn_at
 from streams.lateitems import LateItems
-from streams.views import FORGET_AT_ONCE, REPAIR_AFTER, Controls, withdrawal, withdrawn_at
+from streams.rewriting import AFTER, AGAIN
+from streams.views import FORGET_AT_ONCE, REPAIR_AFTER, Controls
 from streams.wire import encode
 from tests.smallbundle import DIMENSION, SmallBundle
 from tests.unit.clock import Clock
@@ -133,6 +136,55 @@ def test_the_newest_is_written_again_when_an_older_one_follows_it(
     clock.now += REPAIR_AFTER
     assert timed.repairs("c") == []
     assert (in_force(timed, "u"), in_force(timed, "v")) == ("u@3.0", None)
+
+
+def test_what_stands_in_another_bundles_vectors_is_written_again(
+    bundle: SmallBundle, timed: Controls, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever keeps the partition next need not embed it, be it that it was read so or that another bundle was taken."""
+    monkeypatch.setattr("streams.rewriting.AT_ONCE", 2)
+    other = SmallBundle(version="other", salt="other")
+    users = [f"u{number}" for number in range(5)]
+    theirs = [control(other, user, 1.0, "ghosts", context="likes ghosts", weight=0.25) for user in users]
+    ours = [control(bundle, user, 1.0, "ghosts", context="likes ghosts", weight=0.25) for user in users]
+    apply(timed, *theirs, withdrawn("gone", 1.0))
+    assert timed.rewritten("c") == []  # it may be on its way
+
+    def check_written(wanted: list[Any]) -> None:
+        clock.now += AFTER
+        batches = [timed.rewritten("c") for _ in range(4)]
+        assert sum(map(len, batches)) == len(wanted)
+        assert max(map(len, batches)) <= 2  # some at a time
+        again = [output for batch in batches for output in batch]
+        assert {output.key: output.value for output in again} == {record.key: record.value for record in wanted}
+        apply(timed, *(record(output.key, output.value, output.headers) for output in again[1:]))
+        clock.now += AGAIN
+        assert [output.key for output in timed.rewritten("c")] == [again[0].key]  # which was not read
+        apply(timed, record(again[0].key, again[0].value))
+        clock.now += AGAIN
+        assert (timed.rewritten("c"), timed.repairs("c")) == ([], [])
+        clock.now += AGAIN
+
+    check_written(ours)
+    monkeypatch.setattr(RequestEmbedder, "quantized", lambda *_: pytest.fail("it was embedded again"))
+    apply(timed, theirs[1])  # by who still serves the other bundle
+    check_written([ours[1]])
+    monkeypatch.undo()
+    monkeypatch.setattr("streams.rewriting.AT_ONCE", 2)
+    timed.prepare(RequestEmbedder(other), other.version)
+    asyncio.run(timed.catch_up())
+    timed.exchange()
+    check_written(theirs)
+
+
+def test_of_another_bundles_controls_only_the_last_is_embedded(bundle: SmallBundle, timed: Controls) -> None:
+    other, embedder = SmallBundle(version="other"), timed._embedder
+    timed.apply([control(other, "u", 1.0, "first"), control(other, "u", 2.0, "second"), control(other, "v", 1.0, "x")])
+    timed.apply([control(other, "u", 1.5, "late"), control(bundle, "v", 1.0, "x"), control(other, "w", 1.0, "y")])
+    timed.apply([withdrawn("w", 2.0)])
+    assert (in_force(timed, "u"), in_force(timed, "v")) == (None, "v@1.0")
+    apply(timed)
+    assert (in_force(timed, "u"), in_force(timed, "w"), embedder.misses, timed.stale) == ("u@2.0", None, 1, 1)
 
 
 def test_a_redelivery_of_both_needs_no_repair(bundle: SmallBundle, timed: Controls, clock: Clock) -> None:
