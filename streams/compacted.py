@@ -88,10 +88,10 @@ class CompactedTopic:
                 for records in polled.values():
                     self._apply(records)
                 reached = [place for place, end in self._targets.items() if await self._consumer.position(place) >= end]
-                if len(reached) == len(self._targets):
-                    unsettled = await self._settle()
-                    if not unsettled:
-                        for place in reached:
-                            del self._targets[place]
-                            self._caught_up[place.partition].set()
+                read = len(reached) == len(self._targets)
+                unsettled = read and await self._settle()
+                if read and not unsettled:
+                    for place in reached:
+                        del self._targets[place]
+                        self._caught_up[place.partition].set()
             await asyncio.sleep(0 if polled or unsettled else 0.005)

@@ -35,8 +35,8 @@ async def watch_state(
         health.set("controls_recovered", all(topic.ready for topic in topics))
         lists = sum(place.topic == app.settings.topic("candidates") for place in assigned)
         metrics.holds(controls=len(controls), items=len(serving.model.items), partitions=lists)
-        metrics.cache_requests(embedder.hits - hits, embedder.misses - misses, controls.stale - stale)
-        hits, misses, stale = embedder.hits, embedder.misses, controls.stale
+        metrics.cache_requests(embedder.hits - hits, embedder.misses - misses, controls.embedded_again - stale)
+        hits, misses, stale = embedder.hits, embedder.misses, controls.embedded_again
         await asyncio.sleep(STATE_INTERVAL)
 
 

@@ -84,7 +84,7 @@ class LateItems:
         """Item → the bundle in whose vectors its newest record is."""
         self._stale: dict[str, None] = {}
         """Items whose text is not embedded yet."""
-        self._rewriting, self._unreadable_until = Rewriting(), 0.0
+        self._rewriting, self._kept, self._unreadable_until = Rewriting[str](), set[int](), 0.0
         self._forget = Timetable[str]()
         self._next: tuple[ItemVectors, RequestEmbedder, str] | None = None
         self._behind: dict[str, None] = {}
@@ -112,16 +112,17 @@ class LateItems:
             self._note(item_id, text)
 
     def _take(self, item_id: str, value: bytes | None) -> str | None:
-        """Put an item, or remove it where there is no value; its text."""
-        self._stale.pop(item_id, None)
+        """Put an item, remove it where there is no value, or have it wait until it is settled; its text."""
         if value is None:
             self._items.remove(item_id)
+            self._stale.pop(item_id, None)
             self._written.pop(item_id, None)
             return None
         item = decode_item_vector(value)
         if item.bundle == self._bundle:
             self._items.put(item_id, Quantized(item.vector, item.scale))
-        elif self._texts.get(item_id) == item.text and item_id in self._items:
+            self._stale.pop(item_id, None)
+        elif item_id in self._items and self._texts.get(item_id) == item.text:
             self._rewriting.begin(self._clock())  # known, and written by who serves another bundle
         else:
             self._stale[item_id] = None
@@ -134,24 +135,26 @@ class LateItems:
         if self._clock() < self._unreadable_until:
             return False
         for _ in range(min(len(self._stale), SETTLED_AT_ONCE)):
-            item_id, _ = self._stale.popitem()
-            bundle, text = None, self._texts.get(item_id)
+            item_id, bundle = next(reversed(self._stale)), self._bundle
+            text = self._texts[item_id]
+            assert text is not None  # noqa: S101  what is deleted is not stale
             try:
-                while text is not None and bundle != self._bundle:
-                    embedder, bundle = self._embedder, self._bundle
-                    vector = await self._run(embedder.quantized_item, text)
+                vector = await self._run(self._embedder.quantized_item, text)
             except BadEvent as error:
+                vector = None
                 log.error("a late item cannot be embedded again: %s", error)
-                self._items.remove(item_id)
-                continue
             except BundleError as error:
-                self._stale[item_id] = None
                 self._unreadable_until = self._clock() + TOWER_PAUSE
                 log.error("no late item is read until this is mended: %s", error)
                 return False
-            if text is not None:
+            if bundle != self._bundle:
+                continue  # and is embedded for the one that serves by now
+            if vector is None:
+                self._items.remove(item_id)
+            else:
                 self._items.put(item_id, vector)
                 self._rewriting.begin(self._clock())
+            del self._stale[item_id]  # not before: the vector of an older text is not to be written again
         return bool(self._stale)
 
     def _note(self, item_id: str, text: str | None) -> None:
@@ -191,6 +194,9 @@ class LateItems:
 
     def rewritten(self, topic: str, kept: Collection[int]) -> list[Output]:
         """Some of what stands in `topic` in another bundle's vectors, in those of the bundle that serves."""
+        if not self._kept.issuperset(kept):
+            self._rewriting.begin(self._clock())
+        self._kept = set(kept)
         some = self._rewriting.some(self._written, partial(self._is_due, kept), self._clock())
         return [self._again(item_id, self._sources[item_id], topic) for item_id in some]
 

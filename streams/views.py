@@ -19,7 +19,6 @@ keeps the partition and sees that writes the newest again, too.
 
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from functools import partial
 from sys import intern
 from time import time
 from typing import Any
@@ -42,6 +41,7 @@ FORGET_AT_ONCE = 1000
 REPAIR_AFTER = 5.0
 """Seconds that an older control may lie over a newer one. After a redelivery of both the newer comes by itself."""
 SETTLED_AT_ONCE = 100
+"""Whoever waits for what is read, as a rebalance does, waits for so many calls of a tower at most."""
 
 Run = Callable[..., Awaitable[Any]]
 """`run(function, *arguments)` calls a function off the event loop."""
@@ -50,7 +50,7 @@ Run = Callable[..., Awaitable[Any]]
 class _Partition:
     """What is known of the users of one partition."""
 
-    __slots__ = ("asked", "forget", "next", "overwritten", "rewriting", "since", "stale", "users", "written")
+    __slots__ = ("asked", "forget", "next", "overwritten", "since", "stale", "users", "written")
 
     def __init__(self) -> None:
         self.users: dict[str, Steering] = {}
@@ -62,10 +62,9 @@ class _Partition:
         self.overwritten: dict[str, float] = {}
         """User → since when an older record follows the one in force in the topic."""
         self.written: dict[str, str] = {}
-        """User → the bundle in whose vectors the control in force was read."""
+        """User → the bundle in whose vectors the newest record of a control is."""
         self.stale: dict[str, Control] = {}
         """The newest of users of whom it is not embedded yet."""
-        self.rewriting = Rewriting()
         self.next: dict[str, Steering] = {}
         """`users`, in the vectors of the bundle that is being prepared."""
 
@@ -102,7 +101,8 @@ class Controls:
         self._partitions: dict[int, _Partition] = {}
         self._next: tuple[RequestEmbedder, str] | None = None
         self._behind: dict[tuple[_Partition, str], None] = {}
-        self.stale = 0
+        self._rewriting = Rewriting[tuple[int, str]]()
+        self.embedded_again = 0
         """How many controls were read in the vectors of another bundle; only ever rises."""
 
     def of(self, partition: int) -> Mapping[str, Steering]:
@@ -139,14 +139,16 @@ class Controls:
                 self._put(partition, user_id, None, None)
                 continue
             partition.written[user_id] = intern(control.bundle)
-            known = partition.users.get(user_id)
+            known, now = partition.users.get(user_id), self._clock()
             if known and (known.request_id, known.bundle, created_at) == (control.request_id, self._bundle, since):
-                partition.rewriting.begin(self._clock())  # in case that it was written by who serves another bundle
-            elif control.bundle == self._bundle:
+                if control.bundle != self._bundle:  # by who serves another
+                    self._rewriting.begin(now)
+            elif control.bundle == self._bundle or _is_over(control.expires_at, now):
                 partition.stale.pop(user_id, None)
                 self._put(partition, user_id, steering, control)
             else:
                 partition.stale[user_id] = control
+                partition.forget.drop(user_id)
 
     async def settle(self) -> bool:
         """Embed some of what was last read in another bundle's vectors; whether there is more."""
@@ -154,18 +156,24 @@ class Controls:
         for partition in list(self._partitions.values()):
             while left and partition.stale:
                 left -= 1
-                user_id, control = partition.stale.popitem()
+                user_id, control = next(reversed(partition.stale.items()))
+                bundle = self._bundle
                 try:
-                    self._put(partition, user_id, await self._steering(control), control)
+                    steering = await self._steering(control)
                 except BadEvent as error:
+                    if bundle != self._bundle:
+                        continue
                     log.error("a control cannot be embedded again: %s", error)
-                partition.rewriting.begin(self._clock())
+                    steering = Steering.of(control)  # `other_bundle`, when it is used
+                self._put(partition, user_id, steering, control)
+                del partition.stale[user_id]  # not before: what is in force meanwhile is not to be written again
+                self._rewriting.begin(self._clock())
         return any(partition.stale for partition in self._partitions.values())
 
     def _put(self, partition: _Partition, user_id: str, steering: Steering | None, control: Control | None) -> None:
         now = self._clock()
         expires_at = steering.expires_at if steering else None
-        if control is None or steering is None or (expires_at is not None and expires_at + KEPT <= now):
+        if control is None or steering is None or _is_over(expires_at, now):
             partition.users.pop(user_id, None)
             partition.asked.pop(user_id, None)
             partition.forget.set(user_id, now + KEPT)
@@ -199,27 +207,28 @@ class Controls:
         now, outputs = self._clock(), list[Output]()
         for number, partition in self._partitions.items():
             for user_id, began in partition.overwritten.items():
-                if now - began >= REPAIR_AFTER:
+                if now - began >= REPAIR_AFTER and user_id not in partition.stale:
                     partition.overwritten[user_id] = now
                     outputs.append(partition.again(user_id, topic, number))
         return outputs
 
     def rewritten(self, topic: str) -> list[Output]:
         """Some of what stands in `topic` in another bundle's vectors, in those of the bundle that serves."""
-        outputs = list[Output]()
-        for number, partition in self._partitions.items():
-            some = partition.rewriting.some(partition.written, partial(self._is_due, partition), self._clock())
-            outputs += [partition.again(user_id, topic, number) for user_id in some]
-        return outputs
+        every = ((number, user_id) for number, partition in self._partitions.items() for user_id in partition.users)
+        some = self._rewriting.some(every, self._is_due, self._clock())
+        return [self._partitions[number].again(user_id, topic, number) for number, user_id in some]
 
-    def _is_due(self, partition: _Partition, user_id: str) -> bool:
-        steering = partition.users.get(user_id)
-        return steering is not None and steering.bundle == self._bundle != partition.written.get(user_id)
+    def _is_due(self, key: tuple[int, str]) -> bool:
+        number, user_id = key
+        if not (partition := self._partitions.get(number)) or user_id in partition.stale:
+            return False
+        steering, written = partition.users.get(user_id), partition.written.get(user_id, self._bundle)
+        return steering is not None and steering.bundle == self._bundle != written
 
     async def _steering(self, control: Control) -> Steering:
         """In the vectors of the bundle that serves when this returns."""
         steering = Steering.of(control)
-        self.stale += steering.bundle != self._bundle
+        self.embedded_again += steering.bundle != self._bundle
         while steering.bundle != self._bundle:
             steering = await self._embed(steering, control.text, control.context, self._embedder, self._bundle)
         return steering
@@ -264,7 +273,7 @@ class Controls:
         self._embedder, self._bundle = self._next
         for partition in self._partitions.values():
             partition.users = partition.next
-            partition.rewriting.begin(self._clock())
+        self._rewriting.begin(self._clock())
         self.abandon()
 
     def abandon(self) -> None:
@@ -272,3 +281,8 @@ class Controls:
         self._next, self._behind = None, {}
         for partition in self._partitions.values():
             partition.next = {}
+
+
+def _is_over(expires_at: float | None, now: float) -> bool:
+    """Whether a control need not be kept, even for lists that come late."""
+    return expires_at is not None and expires_at + KEPT <= now

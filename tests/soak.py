@@ -86,6 +86,7 @@ class Soak:
         self.settings = Settings(
             kafka_bootstrap=bootstrap, bundle=bundle.absolute(), topic_prefix="soak.", group="soak", session_timeout=6.0,
             heartbeat_interval=1.5, monitoring_port=free_ports(1)[0],
+            embed_cache=1_000,  # full before memory counts
         )  # fmt: skip
         ensure_topics(self.settings)
         loaded = Bundle.load(bundle)

@@ -1,6 +1,7 @@
 """What a worker knows of the items that came after the bundle."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -168,6 +169,34 @@ def test_of_another_bundles_vectors_only_the_last_is_made_again(
     monkeypatch.setattr(RequestEmbedder, "quantized_item", noted)
     apply(timed.late)
     assert ("new" in bundle.items, "gone" in bundle.items, read) == (True, False, ["b"])
+
+
+def test_what_waits_to_be_embedded_is_not_taken_for_known(bundle: SmallBundle, timed: Timed) -> None:
+    """Though its text is, be it that it comes twice, or while it is with the tower."""
+    other, source = SmallBundle(version="other"), Source(0, 2, 1000)
+    looked: list[Any] = []
+
+    async def looks_first(function: Callable[..., Any], *arguments: Any) -> Any:
+        timed.clock.now += AGAIN
+        looked.extend([*timed.late.rewritten("v", [0]), *timed.late.repairs("v", [0])])
+        return function(*arguments)
+
+    timed.late._run = looks_first
+    timed.late.apply([made(bundle, Source(0, 1, 1000), "old"), *[made(other, source, "ghosts")] * 2])
+    timed.late.apply([made(bundle, Source(0, 1, 1000), "old"), made(other, Source(0, 3, 1000), "x", "another")])
+    apply(timed.late)
+    assert [output.key for output in looked] in ([], [b"another"])
+    assert bundle.items.vector("new") == RequestEmbedder(bundle).quantized_item("ghosts")
+
+
+def test_whoever_gains_a_partition_looks_through_it(bundle: SmallBundle, timed: Timed) -> None:
+    apply(timed.late, made(SmallBundle(version="other"), Source(1, 1, 1000), "ghosts"))
+    for kept in ([], [0]):
+        timed.clock.now += AGAIN
+        assert timed.late.rewritten("v", kept) == []
+    timed.late.rewritten("v", [0, 1])
+    timed.clock.now += AGAIN
+    assert [output.key for output in timed.late.rewritten("v", [0, 1])] == [b"new"]
 
 
 def test_a_tower_that_cannot_be_read_holds_up_no_list(

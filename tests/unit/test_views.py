@@ -1,6 +1,7 @@
 """What a worker knows of the controls of its users, and which records no view can use."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -184,7 +185,34 @@ def test_of_another_bundles_controls_only_the_last_is_embedded(bundle: SmallBund
     timed.apply([withdrawn("w", 2.0)])
     assert (in_force(timed, "u"), in_force(timed, "v")) == (None, "v@1.0")
     apply(timed)
-    assert (in_force(timed, "u"), in_force(timed, "w"), embedder.misses, timed.stale) == ("u@2.0", None, 1, 1)
+    assert (in_force(timed, "u"), in_force(timed, "w"), embedder.misses, timed.embedded_again) == ("u@2.0", None, 1, 1)
+
+
+def test_what_waits_to_be_embedded_is_not_written_again(bundle: SmallBundle, timed: Controls, clock: Clock) -> None:
+    """Until then what is in force, or that nothing is, is older than what would be written."""
+    other, written = SmallBundle(version="other"), list[tuple[bytes | None, bytes | None]]()
+
+    async def looks_first(function: Callable[..., Any], *arguments: Any) -> Any:
+        clock.now += AFTER + REPAIR_AFTER
+        written.extend((output.key, output.value) for output in [*timed.rewritten("c"), *timed.repairs("c")])
+        return function(*arguments)
+
+    old = control(bundle, "u", 1.0, "first"), control(bundle, "w", 1.0, "first")
+    timed.apply([old[0], control(other, "u", 2.0, "second"), control(other, "w", 2.0, "second"), *old])
+    timed.apply([control(bundle, "v", 1.0), control(other, "v", 1.0)])  # which begins a look
+    timed._run = looks_first
+    apply(timed)
+    asyncio.run(looks_first(list))
+    asyncio.run(looks_first(list))
+    last = [control(bundle, "u", 2.0, "second"), control(bundle, "w", 2.0, "second"), control(bundle, "v", 1.0)]
+    assert set(written) == {(record.key, record.value) for record in last}
+    assert (in_force(timed, "u"), in_force(timed, "w")) == ("u@2.0", "w@2.0")
+
+
+def test_what_is_over_in_another_bundles_vectors_is_not_embedded(timed: Controls, clock: Clock) -> None:
+    other = SmallBundle(version="other")
+    apply(timed, control(other, "u", 1.0, expires_at=clock.now - KEPT), control(other, "v", 1.0, expires_at=clock.now))
+    assert (set(timed.of(0)), timed.embedded_again) == ({"v"}, 1)
 
 
 def test_a_redelivery_of_both_needs_no_repair(bundle: SmallBundle, timed: Controls, clock: Clock) -> None:
@@ -238,7 +266,7 @@ def test_another_bundles_controls_are_embedded_again(bundle: SmallBundle, contro
     apply(controls, control(bundle, "u", 1, "same text"), control(other, "v", 1, "same text"))
     first, second = controls.of(0)["u"], controls.of(0)["v"]
     assert second.bundle == first.bundle == bundle.version
-    assert controls.stale == 1
+    assert controls.embedded_again == 1
     assert second.values.tobytes() == first.values.tobytes()
 
 
@@ -262,7 +290,10 @@ def test_what_cannot_be_used_is_passed_over(bundle: SmallBundle, caplog: pytest.
     controls = Controls(RequestEmbedder(broken), bundle.version, at_once)
     other = SmallBundle(version="other")
     apply(controls, record(b"canary", b"canary"), control(other, "canary", 1, "canary"), control(bundle, "u", 1))
-    assert set(controls.of(0)) == {"u"}
+    assert {user: steering.bundle for user, steering in controls.of(0).items()} == {
+        "canary": "other",  # `other_bundle`, if it is used
+        "u": bundle.version,
+    }
     late = LateItems(bundle.items, RequestEmbedder(broken), bundle.version, at_once)
     vector = RequestEmbedder(bundle).item_vector(ItemUpsert(item_id="new", text="canary"))
     foreign = msgspec.structs.replace(vector, bundle="other", item_id="canary")
