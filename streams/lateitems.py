@@ -16,7 +16,6 @@ from typing import NamedTuple, Self
 from ranker.embed import RequestEmbedder
 from ranker.errors import BadEvent, BundleError
 from ranker.events import ItemVector
-from ranker.run import KEPT
 from ranker.vectors import ItemVectors, Quantized
 from streams.controlrecords import record_key
 from streams.outbox import Output
@@ -31,8 +30,9 @@ log = logging.getLogger(__name__)
 SOURCE = "ctrlrec.source"
 TOWER_PAUSE = 10.0
 """Seconds between two looks at a tower that cannot be read."""
-DELETED = 100_000
-"""Deletions that are remembered at most: beyond them the oldest is forgotten before its time."""
+DELETED, DELETED_FOR = 100_000, 30 * 86_400.0
+"""Deletions that are remembered at most, beyond which the oldest is forgotten before its time; and seconds, as long as the
+topic keeps them."""
 
 
 class Source(NamedTuple):
@@ -161,7 +161,7 @@ class LateItems:
         changed = self._texts.get(item_id, "") != text
         self._texts[item_id] = text
         if text is None:
-            self._forget.set(item_id, self._clock() + KEPT)
+            self._forget.set(item_id, self._clock() + DELETED_FOR)
             self._forget_all(self._forget.due(inf, max(0, len(self._forget) - DELETED)))
         else:
             self._forget.drop(item_id)

@@ -8,17 +8,20 @@ from ranker.errors import BrokerError
 from streams.kafka import broker_errors, check_reachable, explained, kafka_python_connection
 from streams.settings import Settings
 
-REPAIRED = {"cleanup.policy": "compact", "min.compaction.lag.ms": str(3600 * 1000)}
+KEPT_LETTERS = str(30 * 24 * 3600 * 1000)
+"""Milliseconds. That something was withdrawn or deleted must be known for as long as a dead letter may be sent back that is
+older."""
+LASTING = {"cleanup.policy": "compact", "delete.retention.ms": KEPT_LETTERS}
+# A worker that reads something old over what is newer writes the newer one again: while that is still there.
+REPAIRED = LASTING | {"min.compaction.lag.ms": str(3600 * 1000)}
 TOPICS: dict[str, dict[str, str]] = {
     "requests": {"cleanup.policy": "delete"},
     "candidates": {"cleanup.policy": "delete"},
     "rankings": {"cleanup.policy": "delete"},
-    # A worker that reads an old control over a newer one writes the newer one again: while that is still there. And that
-    # a control was withdrawn must be known for as long as a dead letter may be sent back that is older.
-    "controls": {**REPAIRED, "delete.retention.ms": str(30 * 24 * 3600 * 1000)},
-    "items": {"cleanup.policy": "compact"},
+    "controls": REPAIRED,
+    "items": LASTING,
     "vectors": REPAIRED,
-    "dead-letters": {"cleanup.policy": "delete", "retention.ms": str(30 * 24 * 3600 * 1000)},
+    "dead-letters": {"cleanup.policy": "delete", "retention.ms": KEPT_LETTERS},
     # Says which dead letters were sent back, so it must outlive them, and the segment that they lie in.
     "redriven": {"cleanup.policy": "delete", "retention.ms": str(60 * 24 * 3600 * 1000)},
 }

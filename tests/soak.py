@@ -27,7 +27,7 @@ from streams.settings import Settings
 from streams.topics import ensure_topics
 from streams.wire import encode
 from tests.account import Account
-from tests.asides import Asides, Kept
+from tests.asides import KEYS, Asides, Kept
 from tests.bench.load import Publisher, publish_singly
 from tests.bench.workload import candidate_lists, controls, item_ids, user
 from tests.kafkaserver import KafkaServer, free_ports
@@ -75,6 +75,7 @@ class Figures(NamedTuple):
     @property
     def good(self) -> bool:
         sound = not (self.missing or self.unlike or self.requests.wrong or self.items.wrong)
+        sound = sound and self.requests.keys == self.items.keys == KEYS
         return sound and self.growth < GROWTH and self.blows >= self.due
 
 

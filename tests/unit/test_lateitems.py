@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from ranker.embed import RequestEmbedder
 from ranker.errors import BundleError
 from ranker.events import ItemUpsert
-from ranker.run import KEPT
 from ranker.vectors import Quantized
-from streams.lateitems import SOURCE, TOWER_PAUSE, LateItems, Source
+from streams.lateitems import DELETED_FOR, SOURCE, TOWER_PAUSE, LateItems, Source
 from streams.rewriting import AGAIN
 from streams.views import REPAIR_AFTER
 from streams.wire import encode
@@ -31,7 +30,7 @@ def test_that_an_item_was_deleted_is_forgotten(bundle: SmallBundle) -> None:
     assert len(late) == 3
     other = SmallBundle(version="other")
     late.prepare(other.items, RequestEmbedder(other), other.version)
-    clock.now += KEPT
+    clock.now += DELETED_FOR
     late.forget()
     assert len(late) == 1
     asyncio.run(late.catch_up())
@@ -221,7 +220,7 @@ def test_a_tower_that_cannot_be_read_holds_up_no_list(
 
 def test_a_deletion_that_is_forgotten_is_written_no_more(bundle: SmallBundle, timed: Timed) -> None:
     apply(timed.late, made(bundle, Source(0, 7, 1000)), made(bundle, Source(0, 4, 1000), "first"))
-    timed.clock.now += KEPT
+    timed.clock.now += DELETED_FOR
     timed.late.forget()
     assert timed.repairs(0) == []
 
