@@ -2,10 +2,13 @@
 
 import json
 import random
-from collections import defaultdict
+import time
+from collections import Counter, defaultdict
 from typing import Any
 
 from ranker.events import Ranking
+from streams.scan import scan
+from streams.wire import decode_request
 from tests.live import ITEMS, SCORES, TIMEOUT, Live, new_id, request
 from tests.oracle import Account, Place
 
@@ -18,35 +21,42 @@ class Standing:
 
     def __init__(self, live: Live) -> None:
         self._live, self._rng, self._number = live, random.Random(5), 0
+        self._sent = Counter[tuple[bytes, bytes | None]]()
+        """By keys and values."""
         self._inputs: dict[Place, str | None] = {}
-        self.items: dict[str, str | None] = {}
-        """Item → its last text, or None where it was deleted."""
-        self.wishes: dict[str, str | None] = {}
+        """Of all that was sent, or nothing."""
+        self._items: dict[str, bytes | None] = {}
+        """Item → its last event, or None where it was deleted."""
+        self._wishes: dict[str, str | None] = {}
         """User → the id of the last request, or None where it withdrew the one before."""
 
     def publish_many(self) -> None:
         """All is acknowledged when this returns."""
         for together in [1] * SINGLY + [TOGETHER]:
-            sent = [self._item() if self._rng.random() < 0.25 else self._request() for _ in range(together)]
-            for future, answer in sent:
-                where = future.get(timeout=TIMEOUT)
-                place = where.topic, where.partition, where.offset
-                self._inputs[place] = answer or _of_item(where.partition, where.offset)
+            for future in self.send(together):
+                future.get(timeout=TIMEOUT)
 
-    def _request(self) -> tuple[Any, str]:
-        user, text = self._next(self.wishes)
+    def send(self, number: int) -> list[Any]:
+        """Futures of their acknowledgements, which may wait for the broker to be back."""
+        self._inputs = {}
+        return [self._item() if self._rng.random() < 0.25 else self._request() for _ in range(number)]
+
+    def _request(self) -> Any:
+        user, text = self._next(self._wishes)
         wish = request(user, text)
-        self.wishes[user] = wish["event_id"] if text else None
-        answer = wish["event_id"] if text else _of_withdrawal(user, repr(wish["created_at"]))
-        return self._live.send("requests", json.dumps(wish).encode(), user.encode()), answer
+        self._wishes[user] = wish["event_id"] if text else None
+        return self._send("requests", user, json.dumps(wish).encode())
 
-    def _item(self) -> tuple[Any, None]:
-        item, text = self._next(self.items)
-        self.items[item] = text
-        value = json.dumps({"item_id": item, "text": text}).encode() if text else None
-        return self._live.send("items", value, item.encode()), None
+    def _item(self) -> Any:
+        item, text = self._next(self._items)
+        self._items[item] = json.dumps({"item_id": item, "text": text}).encode() if text else None
+        return self._send("items", item, self._items[item])
 
-    def _next(self, known: dict[str, str | None]) -> tuple[str, str | None]:
+    def _send(self, topic: str, key: str, value: bytes | None) -> Any:
+        self._sent[key.encode(), value] += 1
+        return self._live.send(topic, value, key.encode())
+
+    def _next(self, known: dict[str, Any]) -> tuple[str, str | None]:
         """A user or an item, and a text that was never there before, or None."""
         self._number += 1
         text = f"songs of river {self._number}"
@@ -55,7 +65,8 @@ class Standing:
         return self._rng.choice(list(known)), text if self._rng.random() < 0.5 else None
 
     def account(self) -> Account:
-        """As far as the outputs were read."""
+        """Of all that was sent, once it is acknowledged, as far as the outputs were read."""
+        self._inputs = self._inputs or self._lying()
         outputs = self._live.outputs
         unnamed: dict[str, list[bytes]] = defaultdict(list)
         for record in outputs.controls:
@@ -67,14 +78,47 @@ class Standing:
             unnamed[_of_item(record.partition, int(offset))].append(record.value or b"")
         return Account.of(self._inputs, outputs.answers() | unnamed, outputs.dead)
 
-    def steers(self, ranking: Ranking) -> bool:
-        """Whether a ranking follows what its user asked for last, and nothing where that was withdrawn."""
-        wish = self.wishes[ranking.user_id]
+    def _lying(self) -> dict[Place, str | None]:
+        """Place → id of the answer, of all that the broker has. A producer whose connection is cut sends again: then one may
+        lie at two places, and of an item's events another may be the last."""
+        self._live.producer.flush(timeout=TIMEOUT)
+        requests, items = (
+            [record for record in scan(self._live.settings, topic) if (record.key, record.value) in self._sent]
+            for topic in ("requests", "items")
+        )
+        assert self._sent <= Counter((record.key, record.value) for record in requests + items)
+        self._items |= {record.key.decode(): record.value for record in items}
+        answers = [(record, _of_request(record.value)) for record in requests]
+        answers += [(record, _of_item(record.partition, record.offset)) for record in items]
+        return {(record.topic, record.partition, record.offset): answer for record, answer in answers}
+
+    def check(self, name: str) -> None:
+        """Wait for the last outcome, and until what stands is what lists meet; assert that all is well."""
+        assert self._live.outputs.until(lambda: not self.account().missing)
+        deadline = time.monotonic() + TIMEOUT
+        while amiss := self.amiss():
+            assert time.monotonic() < deadline, amiss
+        self.account().check(name)
+
+    def amiss(self) -> list[str]:
+        """Users whose lists do not follow what they asked for last, or follow anything where they withdrew it; and items that
+        are not known, or known although they were deleted."""
+        rankings = self._live.rank_all(list(self._wishes))
+        users = [ranking.user_id for ranking in rankings if not self._steers(ranking)]
+        return users + [item for item, event in self._items.items() if self._knows(item) != (event is not None)]
+
+    def _steers(self, ranking: Ranking) -> bool:
+        wish = self._wishes[ranking.user_id]
         return (ranking.request_id, ranking.degraded) == (wish, None if wish else "no_control")
 
-    def knows(self, item: str) -> bool:
+    def _knows(self, item: str) -> bool:
         ranking = self._live.rank(new_id(), item_ids=[*ITEMS, item], base_scores=[*SCORES, -1.0], request="ghosts")
         return ranking.unknown_items == 0
+
+
+def _of_request(value: bytes) -> str:
+    wish = decode_request(value)
+    return wish.event_id if wish.op == "set" else _of_withdrawal(wish.user_id, repr(wish.created_at))
 
 
 def _of_withdrawal(user: str, created_at: str) -> str:

@@ -15,6 +15,7 @@ from streams.broker import EmbeddedBroker
 from streams.kafka import kafka_python_connection
 from streams.settings import Settings
 from tests.faults.fleet import Fleet
+from tests.faults.standing import TOGETHER, Standing
 from tests.kafkaserver import KafkaCluster, KafkaServer
 from tests.live import TIMEOUT
 from tests.proxy import Proxy
@@ -36,19 +37,25 @@ def behind_proxy() -> Iterator[tuple[str, Proxy]]:
 def test_every_connection_is_cut(behind_proxy: tuple[str, Proxy], fleets: Callable[..., Fleet]) -> None:
     bootstrap, proxy = behind_proxy
     fleet = fleets(bootstrap, rate=100)
+    standing = Standing(fleet.live)
     fleet.join()
     fleet.under_load()
+    standing.publish_many()
     cutting = threading.Thread(target=proxy.cut, args=(CUT,))
+    standing.send(TOGETHER)  # on their way when it is cut
     cutting.start()
     restarts = 0
     while cutting.is_alive():
+        standing.send(1)
         fleet.read(0.2)
         restarts += fleet.keep_alive()
     fleet.read(3)
     restarts += fleet.keep_alive()
+    standing.publish_many()
     fleet.load.check_commits()
     fleet.load.stop()
     fleet.load.check(f"every connection cut for {CUT:.0f} s")
+    standing.check("the same of controls and items")
     print(f"{proxy.dropped} connections dropped, {restarts} workers restarted")
     assert proxy.dropped > 2
 
@@ -67,11 +74,15 @@ def test_the_leader_is_lost_and_then_two_of_three(cluster: KafkaCluster, fleets:
     fleet = fleets(cluster.bootstrap, rate=100, replication=3)
     settings = fleet.live.settings
     assert _in_sync(settings) == "2"  # of the product's own making: these brokers' default is 1
+    standing = Standing(fleet.live)
     fleet.join()
     fleet.under_load()
+    standing.publish_many()
 
     leader = _leader(settings, cluster)
+    standing.send(TOGETHER)  # on their way when it is lost
     leader.kill()
+    standing.publish_many()
     fleet.read(1)
     outputs = fleet.live.outputs
     answered = len(outputs.rankings)
@@ -82,8 +93,10 @@ def test_the_leader_is_lost_and_then_two_of_three(cluster: KafkaCluster, fleets:
 
     others = [node for node in cluster.nodes if node is not leader]
     lost = [leader, others[0]]
+    standing.send(TOGETHER)
     for node in lost:
         node.kill()
+    standing.send(TOGETHER)
     assert _refused(settings), "a write was acknowledged that only one of three has"
     for node in lost:
         node.launch()
@@ -91,9 +104,11 @@ def test_the_leader_is_lost_and_then_two_of_three(cluster: KafkaCluster, fleets:
         node.wait_ready()
     fleet.read(2)
     restarts = fleet.keep_alive()
+    standing.publish_many()
     fleet.load.check_commits()
     fleet.load.stop()
     fleet.load.check("leader killed, then two nodes of three")
+    standing.check("the same of controls and items")
     print(f"{restarts} workers restarted")
 
 

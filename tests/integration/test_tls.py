@@ -95,8 +95,12 @@ def test_everything_works_over_tls_with_a_login(guarded: Guarded, tmp_path: Path
         sent = command(settings, ["redrive", "--send"])
         assert (sent.returncode, "1" in sent.stdout) == (0, True), sent.stderr
         assert live.outputs.until(lambda: len(live.outputs.dead) == 2)
+        recorded = command(settings, ["record", "--once", "{folder}"])
+        assert (recorded.returncode, "records written" in recorded.stdout) == (0, True), recorded.stderr
+        assert not recorded.stdout.startswith("0 ")
         assert live.worker.stop() == 0
-        seen = live.worker.log.read_text() + "".join(each.stdout + each.stderr for each in (made, asked, listed, sent))
+        ended = (made, asked, listed, sent, recorded)
+        seen = live.worker.log.read_text() + "".join(each.stdout + each.stderr for each in ended)
         assert CANARY not in seen
 
 
@@ -147,11 +151,16 @@ def test_plaintext_to_a_tls_port_is_refused(guarded: Guarded) -> None:
     refusals(plain, "does it expect TLS?")
 
 
-def test_an_expired_certificate_is_not_trusted_and_nothing_is_sent(tmp_path: Path) -> None:
-    authority = Authority(tmp_path)
-    with Listener(authority.certificate("localhost", expired=True)) as peer:
-        refusals(_login(peer, authority), "certificate has expired")
-    assert bytes(peer.heard) == b""
+def test_nothing_is_sent_to_a_peer_that_is_not_trusted(tmp_path: Path) -> None:
+    authority, other = Authority(tmp_path), Authority(tmp_path / "other")
+    for certificate, says in (
+        (authority.certificate("localhost", expired=True), "certificate has expired"),
+        (authority.certificate("elsewhere"), "certificate is not valid for 'localhost'"),
+        (other.certificate("localhost"), "has a certificate that is not trusted"),
+    ):
+        with Listener(certificate) as peer:
+            refusals(_login(peer, authority), says)
+        assert bytes(peer.heard) == b""
 
 
 def test_a_plaintext_peer_hears_no_password(tmp_path: Path) -> None:

@@ -30,7 +30,9 @@ TEXTS = ("more drama", "no horror please", "ghosts", "comedy from the 1990s", "w
 LATE, LATE_TEXT = "late", "river ghosts 9"
 EXTRA: dict[str, Any] = {"item_ids": [*ITEMS, LATE], "base_scores": [*SCORES, -1.0]}
 PAUSE = 0.01
-"""Seconds between two lists."""
+"""Seconds between two lists, or two requests."""
+CROWD = 1_000
+"""Users who have asked for something else each, and who have no lists."""
 GAP = 1.0
 """Seconds without a ranking of some partition, at most, whatever becomes of the bundle."""
 
@@ -90,11 +92,12 @@ class Swapping:
         self.follows()
 
     def ask(self, number: int) -> str:
-        """Publish the request `number`: the users take turns, and no user's is like the one before."""
+        """Send the request `number`, and do not wait: the users take turns, and no user's is like the one before."""
         user, turn = self.users[number % len(self.users)], number // len(self.users)
         event = request(user, TEXTS[(number + turn) % len(TEXTS)])
         self.asked[event["event_id"]] = ControlRequest(**event)
-        return self.live.publish("requests", event)
+        self.live.send("requests", json.dumps(event).encode(), user.encode())
+        return str(event["event_id"])
 
     @property
     def last(self) -> dict[str, ControlRequest]:
@@ -163,17 +166,7 @@ def test_lists_flow_while_bundles_come_and_go(swapping: Swapping, tmp_path: Path
     inputs: dict[tuple[str, int, int], str | None] = {("lists", 0, n): event_id for n, event_id in enumerate(made)}
     assert Account.of(inputs, made, {}).check("bundles swapped, one of them corrupt") == 0
     assert live.outputs.dead == {}
-    oracles = {a.version: a, b.version: b}
-    rankings = [_exact(oracles, swapping, stream.lists[event_id], answers[0]) for event_id, answers in made.items()]
-    bundles = [ranking.bundle for ranking in rankings]
-    print({version: bundles.count(version) for version in oracles}, "of", len(made), "lists")
-    assert set(bundles) >= {a.version, b.version}
-    order: list[str | None] = [*swapping.asked]
-    followed: dict[str, list[int]] = defaultdict(list)
-    for ranking in rankings:  # in the order of their lists
-        followed[ranking.user_id].append(order.index(ranking.request_id))
-    assert [numbers for numbers in followed.values() if numbers != sorted(numbers)] == []
-    assert [user for user, asked in swapping.last.items() if order[followed[user][-1]] != asked.event_id] == []
+    _judge(swapping, stream, a, b)
     print(f"longest pause of a partition: {live.outputs.longest_pause():.2f} s")
     assert live.outputs.longest_pause() < GAP
     metrics = live.worker.metrics()
@@ -181,6 +174,54 @@ def test_lists_flow_while_bundles_come_and_go(swapping: Swapping, tmp_path: Path
     assert f"bundle {c} is refused, and {b.version} keeps serving" in swapping.log()
     assert "item_vectors.npy is damaged" in swapping.log()
     assert metrics[f'feedranker_bundle_info{{name="tiny",version="{a.version}"}}'] == 1
+
+
+def test_a_worker_dies_in_the_middle_of_a_swap(swapping: Swapping) -> None:
+    """What it had in hand is ranked again: maybe by the other bundle, maybe by what was asked meanwhile."""
+    live, store = swapping.live, swapping.store
+    a, b = (Oracle(folder) for folder in (bundle_folder(), other_bundle_folder()))
+    store.add(other_bundle_folder())
+    for number in range(CROWD):  # so that the swap takes a while
+        crowd = request(f"crowd {number}", f"{TEXTS[number % len(TEXTS)]} {number}")
+        live.send("requests", json.dumps(crowd).encode(), crowd["user_id"].encode())
+    assert live.outputs.until(lambda: len(live.outputs.controls) >= CROWD + len(swapping.users))
+    with live.another() as second, Stream(live, swapping.users) as stream:
+        swapping.follows()
+        store.activate(b.version)
+        while f"bundle {b.version} is read" not in second.log.read_text():
+            swapping.ask(len(swapping.asked))
+            time.sleep(PAUSE)
+        second.kill()
+        assert f"bundle {b.version} serves" not in second.log.read_text()
+        with live.another():
+            swapping.follows()
+            swapping.serves(b.version)
+            time.sleep(0.5)
+    assert live.outputs.until(lambda: stream.lists.keys() <= live.outputs.rankings.keys())
+    live.outputs.until(lambda: False, 1)  # for repeats
+    assert live.outputs.dead == {}
+    _judge(swapping, stream, a, b)
+
+
+def _judge(swapping: Swapping, stream: Stream, *oracles: Oracle) -> None:
+    """Assert that all answers, repeats too, are exact, those by one bundle and request thus equal; that all bundles served;
+    and that lists follow requests in the order in which these were published, the last lists the last ones."""
+    by_version, answers = {oracle.version: oracle for oracle in oracles}, swapping.live.outputs.rankings
+    rankings = [
+        [_exact(by_version, swapping, event, answer) for answer in answers[event_id]]
+        for event_id, event in stream.lists.items()
+    ]
+    first = [each[0] for each in rankings]
+    bundles = [ranking.bundle for ranking in first]
+    print({version: bundles.count(version) for version in by_version}, "of", len(first), "lists")
+    print(sum(map(len, rankings)) - len(first), "repeats")
+    assert set(bundles) == by_version.keys()
+    order: list[str | None] = [*swapping.asked]
+    followed: dict[str, list[int]] = defaultdict(list)
+    for ranking in first:  # in the order of their lists
+        followed[ranking.user_id].append(order.index(ranking.request_id))
+    assert [numbers for numbers in followed.values() if numbers != sorted(numbers)] == []
+    assert [user for user, asked in swapping.last.items() if order[followed[user][-1]] != asked.event_id] == []
 
 
 def _follows(asked: ControlRequest, ranking: Ranking) -> bool:

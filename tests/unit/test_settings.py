@@ -39,10 +39,13 @@ def test_what_is_wrong_is_named(variable: str, value: str) -> None:
 @pytest.mark.parametrize("host", ["10.0.0.1", "kafka", "128.0.0.1", "localhost.example", "127.evil.example"])
 def test_texts_do_not_leave_the_machine_in_the_clear_unless_that_is_allowed(host: str) -> None:
     environment = {"CTRLREC_KAFKA_BOOTSTRAP": f"127.0.0.1:9092,{host}:9092"}
-    with pytest.raises(ConfigError, match=host):
-        Settings.from_environment(environment)
+    login = {"CTRLREC_KAFKA_USER": "worker", "CTRLREC_KAFKA_PASSWORD": "canary-7"}
+    for more in ({}, login | {"CTRLREC_KAFKA_SECURITY": "SASL_PLAINTEXT"}):
+        with pytest.raises(ConfigError, match=host):
+            Settings.from_environment(environment | more)
     Settings.from_environment(environment | {"CTRLREC_KAFKA_PLAINTEXT_ANYWHERE": "true"})
     Settings.from_environment(environment | {"CTRLREC_KAFKA_SECURITY": "SSL"})
+    Settings.from_environment(environment | login | {"CTRLREC_KAFKA_SECURITY": "SASL_SSL"})
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9092", "localhost:9092", "[::1]:9092", "127.8.8.8:1"])

@@ -153,6 +153,13 @@ def test_what_was_taken_away_does_not_count() -> None:
     assert made._new_offset(PLACE) is None
 
 
+def test_a_partition_without_a_position_ends_no_worker() -> None:
+    """Faust's own look at all partitions fails there, as in the midst of a rebalance."""
+    made = consumer(0, 2)
+    made.assignment = lambda: {PLACE}
+    asyncio.run(made.verify_all_partitions_active())
+
+
 def test_lag_is_told_before_anything_was_committed() -> None:
     made = consumer(None, 2)
     (run,) = made._take_turns({PLACE: records([5, 6])}, None)
