@@ -175,8 +175,8 @@ class LateItems:
     def _forget_all(self, item_ids: Iterable[str]) -> None:
         for item_id in item_ids:
             del self._texts[item_id]
-            for known in (self._sources, self._overwritten):
-                known.pop(item_id, None)
+            self._sources.pop(item_id, None)
+            self._overwritten.pop(item_id, None)
 
     def repairs(self, topic: str, kept: Collection[int]) -> list[Output]:
         """What to write to `topic` again, since something older came after it, of the partitions that are `kept` here: all

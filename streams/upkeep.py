@@ -24,17 +24,13 @@ async def upkeep(
         controls.forget()
         late.forget()
         in_controls, in_vectors, kept = settings.topic("controls"), settings.topic("vectors"), items()
-        for what, again in (
-            ("controls", controls.repairs(in_controls)),
-            ("item vectors", late.repairs(in_vectors, kept)),
+        for what, mended, rewritten in (
+            ("controls", controls.repairs(in_controls), controls.rewritten(in_controls)),
+            ("item vectors", late.repairs(in_vectors, kept), late.rewritten(in_vectors, kept)),
         ):
-            if again:
-                log.warning("%d %s are written again: older ones were written after them", len(again), what)
-                await outbox.send(again, single=True)
-        for what, again in (
-            ("controls", controls.rewritten(in_controls)),
-            ("item vectors", late.rewritten(in_vectors, kept)),
-        ):
-            if again:
-                log.info("%d %s are written again, in the vectors of this bundle", len(again), what)
+            if mended:
+                log.warning("%d %s are written again: older ones were written after them", len(mended), what)
+            if rewritten:
+                log.info("%d %s are written again, in the vectors of this bundle", len(rewritten), what)
+            if again := mended + rewritten:
                 await outbox.send(again, single=True)
