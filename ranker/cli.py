@@ -220,7 +220,7 @@ def train(
     except ImportError:
         console.print(f"no {PICTURE}: matplotlib is not installed (pip install 'ctrlrec[train]')", highlight=False)
     if record.evaluation is not None:
-        console.print(report_table(record.evaluation, record.zero_shot))
+        console.print(report_table(record.evaluation, record.zero_shot, record.unusual))
     taken = ", ".join(f"{count} {name} steps" for name, count in record.steps.items())
     taken += f", {record.requests_read:,} requests read"
     console.print(

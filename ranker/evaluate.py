@@ -128,15 +128,17 @@ def auc(scores: NDArray[np.float32], relevant: NDArray[np.bool_]) -> float:
     return float((ranks[relevant].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 
-def report_table(report: Report, baseline: Report | None = None) -> Table:
-    """The figures as a table, the untouched backbone's beside them."""
-    table = Table(title=f"AUC against the rule judge, {report.split} phrasings, {report.requests} requests")
+def report_table(report: Report, baseline: Report | None = None, unusual: Report | None = None) -> Table:
+    """The figures as a table, the untouched backbone's beside them, and the towers' in unusual phrasings."""
+    table = Table(title=f"AUC against the rule judge, {report.split} phrasings held out, {report.requests} requests")
     table.add_column("category")
-    table.add_column("towers", justify="right")
-    table.add_column("zero-shot", justify="right")
-    for category, figure in report.auc.items():
+    shown = {"towers": report, "zero-shot": baseline, "towers, unusual phrasings": unusual}
+    reports = {name: each for name, each in shown.items() if each is not None}
+    for name in reports:
+        table.add_column(name, justify="right")
+    for category in report.auc:
         mark = " ← worst" if category == report.worst else ""
-        table.add_row(category + mark, f"{figure:.3f}", f"{baseline.auc[category]:.3f}" if baseline else "")
+        table.add_row(category + mark, *(f"{each.auc[category]:.3f}" for each in reports.values()))
     table.add_section()
-    table.add_row("mean", f"{report.mean:.3f}", f"{baseline.mean:.3f}" if baseline else "")
+    table.add_row("mean", *(f"{each.mean:.3f}" for each in reports.values()))
     return table

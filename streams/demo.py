@@ -109,7 +109,7 @@ def _measure_traffic(
     everybody = sorted(dataset.interactions.user_ids)
     asking: dict[str, tuple[Feed, Request]] = {}
     for number, user_id in enumerate(rng.sample(everybody, min(USERS, len(everybody)))):
-        request = grammar.draw(CATEGORIES[number % len(CATEGORIES)], "heldout", rng)
+        request = grammar.draw(CATEGORIES[number % len(CATEGORIES)], "usual", rng)
         asking[user_id] = feed, _ = feeds.of(user_id), request
         client.set_request(user_id, request.text, context=feed.context, weight=WEIGHT)
     _wait_for_controls(worker, len(asking.keys() | already))

@@ -98,7 +98,7 @@ def reachability(
     The share of the gap that filters (genre and decade) and words close, with as many tries of each; how far words would
     reach if they were understood perfectly, and the best of all filters; where filters win.
 
-    Requests are the grammar's, in held-out phrasings, or an LLM's: {"target": "user 42", "text": "..."} a line, with the
+    Requests are the grammar's, in usual phrasings held out, or an LLM's: {"target": "user 42", "text": "..."} a line, with the
     names of targets as the page has them ("user 42", "Comedy, 1990s").
 
     Example: ctrlrec evaluate reachability --users 40 --tries 5 --out var/evaluation

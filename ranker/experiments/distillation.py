@@ -62,6 +62,8 @@ class Distillation(msgspec.Struct, frozen=True):
     training_seed: int
     trained_without: list[str]
     systems: dict[str, System]
+    unusual: dict[str, Estimate]
+    """Category to the towers' AUC on the same requests in unusual phrasings."""
     slices: list[Slice]
     costs: list[Cost]
     worst_request: dict[str, str]
@@ -94,18 +96,19 @@ def distillation(
     """
     held, trained_with = subject.users(users, seed)
     catalogue, grammar = subject.dataset.catalogue, Grammar(subject.dataset.catalogue)
-    asked = measured(subject.dataset, held, "heldout", per_category, seed)
+    asked = measured(subject.dataset, held, "usual", per_category, seed)
     if not asked:
         raise DataError("no request about this catalogue has three items that fit and three that do not")
-    again = said_otherwise(grammar, asked, "heldout", seed)
+    again = said_otherwise(grammar, asked, "usual", seed)
     known = said_otherwise(grammar, asked, "train", seed)
-    by_others = measured(subject.dataset, trained_with, "heldout", per_category, seed) if trained_with else []
+    oddly = said_otherwise(grammar, asked, "heldout", seed)
+    by_others = measured(subject.dataset, trained_with, "usual", per_category, seed) if trained_with else []
     dev = measured(subject.dataset, trained_with or held, "dev", CALIBRATION_CASES, seed)
     texts = [case.text for case in asked]
 
-    everything = [*texts, *again, *known, *(case.text for case in by_others)]
+    everything = [*texts, *again, *known, *oddly, *(case.text for case in by_others)]
     towers = subject.cosines(everything, lambda done: watch("towers", done))
-    ours, paraphrased, in_known_words, of_others = np.split(towers, np.cumsum([len(asked)] * 3))
+    ours, paraphrased, in_known_words, in_odd_words, of_others = np.split(towers, np.cumsum([len(asked)] * 4))
     systems = {"towers": _system(asked, ours, subject.alignment(ours), paraphrased, seed)}
     untuned: dict[str, Scores] = {}
     read = [*texts, *again, *(case.text for case in dev)]
@@ -119,7 +122,7 @@ def distillation(
         systems[name] = _system(asked, theirs, _calibrated(dev, on_dev, theirs), otherwise, seed)
         watch("figures", (place + 1) / len(untuned))
 
-    aucs = _aucs(asked, ours)
+    aucs, odd = _aucs(asked, ours), _aucs(asked, in_odd_words)
     worst = {case.category: (2.0, "") for case in asked}
     for case, figure in zip(asked, aucs, strict=True):
         worst[case.category] = min(worst[case.category], (figure, case.text))
@@ -133,11 +136,14 @@ def distillation(
         training_seed=subject.trained.seed,
         trained_without=subject.trained.without,
         systems=systems,
+        unusual=_by_category(asked, odd, seed),
         slices=[
-            Slice("phrasings", _mean(asked, _aucs(asked, in_known_words), seed), _mean(asked, aucs, seed),
-                  "the same requests of the same users, in training and in held-out phrasings"),
+            Slice("usual phrasings", _mean(asked, _aucs(asked, in_known_words), seed), _mean(asked, aucs, seed),
+                  "the same requests of the same users, in training phrasings and in usual ones held out"),
+            Slice("unusual phrasings", _mean(asked, _aucs(asked, in_known_words), seed), _mean(asked, odd, seed),
+                  "the same, and unusual ones held out"),
             Slice("users", _mean(by_others, _aucs(by_others, of_others), seed), _mean(asked, aucs, seed),
-                  "other requests, in held-out phrasings on both sides"),
+                  "other requests, in usual phrasings on both sides"),
             _items(subject, asked, ours, seed),
             _categories(subject, asked, aucs, seed),
         ],
@@ -186,6 +192,11 @@ def _each(measure: Callable[[Scores, Scores], float], scores: Scores, asked: Seq
 
 def _aucs(asked: Sequence[Case], scores: Scores) -> Doubles:
     return _each(ranking_auc, scores, asked)
+
+
+def _by_category(asked: Sequence[Case], figures: Doubles, seed: int) -> dict[str, Estimate]:
+    categories = np.array([case.category for case in asked])
+    return {name: mean_of(figures[categories == name], seed) for name in dict.fromkeys(categories.tolist())}
 
 
 def _mean(asked: Sequence[Case], figures: Doubles, seed: int) -> Estimate | None:

@@ -11,7 +11,7 @@ NAME = "distillation"
 PAGE = """# Distillation: do the towers say what the judge says?
 
 Bundle `{bundle}` (trained with seed {training_seed}), {requests} requests in ten categories by {users} users whom
-training never saw, in phrasings that it never saw, each over all {items} items; drawn with seed {seed}. The judge is
+training never saw, in usual phrasings that it never saw, each over all {items} items; drawn with seed {seed}. The judge is
 the **{judge} judge**, which decides from catalogue facts; a figure here says how well it is reproduced, not how well
 readers are pleased. Brackets are 95 % bootstrap intervals over requests, drawn category by category.
 
@@ -31,6 +31,9 @@ Worst category: {worst}.
 ## By category, towers
 
 {categories}
+Unusual phrasings are the same requests said in rare turns of phrase, which are as far from what training said as a native
+reader still understands.
+
 ## What was kept from training
 
 {slices}
@@ -74,9 +77,10 @@ def page(outcome: Distillation) -> str:
         ),
         worst="; ".join(f"{name}'s is {each.worst_category}" for name, each in systems.items()),
         categories=table(
-            ["category", "AUC", "Spearman", "MSE", "nDCG@10"],
+            ["category", "AUC", "Spearman", "MSE", "nDCG@10", "AUC, in unusual phrasings"],
             [
-                [name + (" (never trained on)" if name in outcome.trained_without else ""), *(row[m] for m in MEASURES)]
+                [name + (" (never trained on)" if name in outcome.trained_without else ""), *(row[m] for m in MEASURES),
+                 outcome.unusual[name]]
                 for name, row in towers.categories.items()
             ],
         ),
@@ -104,18 +108,19 @@ def milliseconds(value: float) -> str:
 def terminal_table(outcome: Distillation) -> Table:
     """AUC by category of every system, for the terminal."""
     shown = Table(
-        title=f"AUC against the {outcome.judge} judge, held-out phrasings and users, {outcome.requests} requests"
+        title=f"AUC against the {outcome.judge} judge, usual phrasings and users held out, {outcome.requests} requests"
     )
     shown.add_column("category")
-    for name in outcome.systems:
+    for name in (*outcome.systems, "towers, unusual phrasings"):
         shown.add_column(name, justify="right")
     towers = outcome.systems["towers"]
     for category in towers.categories:
         mark = " ← worst" if category == towers.worst_category else ""
         figures = [each.categories[category]["auc"].value for each in outcome.systems.values()]
-        shown.add_row(category + mark, *(f"{figure:.3f}" for figure in figures))
+        shown.add_row(category + mark, *(f"{figure:.3f}" for figure in (*figures, outcome.unusual[category].value)))
     shown.add_section()
-    shown.add_row("mean", *(str(each.mean["auc"]) for each in outcome.systems.values()))
+    unusual = next(each.unseen for each in outcome.slices if each.name == "unusual phrasings")
+    shown.add_row("mean", *(str(each.mean["auc"]) for each in outcome.systems.values()), str(unusual))
     return shown
 
 

@@ -74,8 +74,8 @@ def reachability(
 ) -> Reachability:
     """Moves the feeds of `users` held-out users towards `targets` targets of each kind.
 
-    Requests come from the grammar, in held-out phrasings, or from `written`, by the target's name: then only targets that it
-    names are tried. Raises DataError where there is no target.
+    Requests come from the grammar, in usual phrasings held out, or from `written`, by the target's name: then only targets
+    that it names are tried. Raises DataError where there is no target.
     """
     dataset, random = subject.dataset, Random(seed)
     everyone = subject.users(EVERYONE, seed)[0]
@@ -103,7 +103,7 @@ def reachability(
     for target in {target.name: target for _, target in plans}.values():
         specs = [options.specs[row] for row in nearest(facts, target, options.meant, tries)] if written is None else []
         texts = (
-            [grammar.phrased(spec, "heldout", random) for spec in specs]
+            [grammar.phrased(spec, "usual", random) for spec in specs]
             if written is None
             else list(written[target.name][:tries])
         )
@@ -129,7 +129,7 @@ def reachability(
         weight=weight,
         feed=FEED,
         filters=len(options.filters),
-        written_by="the grammar, in held-out phrasings" if written is None else "the file of requests",
+        written_by="the grammar, in usual phrasings held out" if written is None else "the file of requests",
         kinds={kind: _summary(some, tries, seed) for kind in KINDS if (some := _of_kind(journeys, kind))},
         examples=[
             f"{target.name}: " + "; ".join(f"“{text}”" for text in tried[target.name][0][:3])

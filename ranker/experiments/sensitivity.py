@@ -129,11 +129,11 @@ def sensitivity(
 
 
 def _asked(subject: Subject, users: Sequence[str], requests: int, seed: int) -> dict[str, list[Case]]:
-    """Each user's requests in held-out phrasings, going round the categories from one user to the next."""
+    """Each user's requests in usual phrasings held out, going round the categories from one user to the next."""
     grammar, judge = Grammar(subject.dataset.catalogue), RuleJudge(subject.dataset.catalogue)
     found: dict[str, list[Case]] = {}
     for place, user in enumerate(users):
-        offered = cases(grammar, judge, [user_taste(subject.dataset, user)], "heldout", 1, seed + place)
+        offered = cases(grammar, judge, [user_taste(subject.dataset, user)], "usual", 1, seed + place)
         if offered:
             found[user] = [offered[(place * requests + turn) % len(offered)] for turn in range(requests)]
     return found

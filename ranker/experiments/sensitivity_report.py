@@ -11,7 +11,7 @@ NAME = "sensitivity"
 NAMES = {"rank": "rank interpolation", "score": "score interpolation", "rrf": "reciprocal rank fusion"}
 PAGE = """# Sensitivity: what does steering cost?
 
-Bundle `{bundle}`, {requests} requests of {users} users whom training never saw, in held-out phrasings, {candidates}
+Bundle `{bundle}`, {requests} requests of {users} users whom training never saw, in usual phrasings held out, {candidates}
 candidates each; seed {seed}. Brackets are 95 % bootstrap intervals over users.
 
 **Recommended weight: {weight:g}** for {default}, the default (in 95 % of the resamples between {low:g} and {high:g}).

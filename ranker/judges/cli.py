@@ -19,7 +19,7 @@ def compare_judges(
     items: Annotated[
         int, typer.Option(min=4, help="Items of each request, half of them drawn from those that fit.")
     ] = 40,
-    split: Annotated[Literal["train", "dev", "heldout"], typer.Option(help="Whose phrasings.")] = "heldout",
+    split: Annotated[Literal["train", "dev", "usual", "heldout"], typer.Option(help="Whose phrasings.")] = "heldout",
     seed: Annotated[int, typer.Option(help="Of the requests, users and items.")] = 0,
     teacher: TeacherDir = Path("var/teacher"),
     vectors: VectorsFile = Path("var/vectors.sqlite"),

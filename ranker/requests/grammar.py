@@ -10,7 +10,7 @@ import numpy as np
 from ranker.catalogue import Catalogue
 from ranker.errors import DataError
 from ranker.requests.frames import AFTER, BEFORE, FRAMES
-from ranker.requests.phrasings import Pair, Split, pairs, phrasings
+from ranker.requests.phrasings import Pair, Split, bare, held_out_shapes, pairs, phrasings
 from ranker.requests.spec import Acclaim, Category, Era, Fact, OwnTaste, Popularity, Spec, Subject, Topic, Words
 from ranker.requests.words import MOOD_WORDS, era_words, names
 
@@ -158,10 +158,12 @@ class Grammar:
         """One of the written shapes or, in training, now and then one put together from a frame."""
         if split != "train" or rng.random() >= FRAMED:
             return _phrased(pairs("pairs", split), split, rng)
-        frame = rng.choice(FRAMES)
-        before, after = rng.choice(BEFORE), rng.choice(AFTER)
-        wish, refusal = (f"{before}{frame.sentence}{after}".replace("{w}", rng.choice(side)) for side in frame[1:])
-        return Pair(wish, refusal)
+        while True:
+            frame = rng.choice(FRAMES)
+            before, after = rng.choice(BEFORE), rng.choice(AFTER)
+            wish, refusal = (f"{before}{frame.sentence}{after}".replace("{w}", rng.choice(side)) for side in frame[1:])
+            if not {bare(wish), bare(refusal)} & held_out_shapes():
+                return Pair(wish, refusal)
 
     def _wish(self, thing: str, split: Split, rng: Random) -> str:
         return self._shape(split, rng).wish.format(x=thing)

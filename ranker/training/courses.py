@@ -22,13 +22,17 @@ from ranker.requests.vocabulary import common_words
 from ranker.training.batches import Batches, Drawn
 
 MOST_COLUMNS = 2048
-OPEN_SHARE = 0.25
+OPEN_SHARE = 0.3
 """Of the requests, how many are about any words."""
 WORDS, TEXTS = 3000, 3000
+MANY_TOPICS = 12_000
+"""In a long training, so that none is met often enough to be learned by heart."""
 LOOKED_AT = 0.1
 """Of the words and of the texts, how many are no topics and no texts of training, to look at it with."""
-SINGLE_WORDS, SHORTEST, LONGEST = 0.5, 3, 10
-"""Where no texts are given, half are words, the others so many words in a row: nonsense, but the backbone has a view of it."""
+SINGLE_WORDS = 0.5
+"""Of the topics and, where none are given, of the texts. The others are so many words in a row: nonsense, but the backbone has
+a view of it, and readers name things in more than one word."""
+IN_TOPIC, IN_TEXT = (2, 3), (3, 10)
 FACTUAL: tuple[Category, ...] = ("era", "topic_era", "popularity", "acclaim", "taste", "blend")
 """No text without facts, and hardly one that fits two words drawn by chance, satisfies one of these."""
 
@@ -98,20 +102,29 @@ class Beyond(NamedTuple):
     """Texts that are no items, and topics to judge them by."""
 
     texts: list[str]
-    words: list[str]
+    topics: list[str]
     looked_at_texts: list[str]
-    looked_at_words: list[str]
+    looked_at_topics: list[str]
 
 
-def beyond(seed: int, texts: Sequence[str] = ()) -> Beyond:
-    """Common words, and `texts` of any kind; without them, such as the words make."""
+def beyond(seed: int, texts: Sequence[str] = (), many: bool = False) -> Beyond:
+    """Topics of common words, and `texts` of any kind; without them, such as the words make.
+
+    No word is in a topic to train with and in one to look with.
+    """
     random = Random(seed)
-    words = random.sample(vocabulary := common_words(), min(WORDS, len(vocabulary)))
-    pool = list(texts) or _made_up(words, random)
+    words = random.sample(vocabulary := common_words(), len(vocabulary))
+    pool = list(texts) or _made_up(words[:WORDS], TEXTS, IN_TEXT, random)
     random.shuffle(pool)
     pool = pool[:TEXTS]
-    word, text = (round(LOOKED_AT * len(each)) for each in (words, pool))
-    return Beyond(pool[text:], words[word:], pool[:text], words[:word])
+    text, looks = round(LOOKED_AT * len(pool)), round(LOOKED_AT * WORDS)
+    looked_at, taught = words[:looks], words[looks:]
+    return Beyond(
+        pool[text:],
+        _made_up(taught, MANY_TOPICS if many else WORDS, IN_TOPIC, random),
+        pool[:text],
+        _made_up(looked_at, looks, IN_TOPIC, random),
+    )
 
 
 def open_course(
@@ -177,7 +190,8 @@ def _open(texts: Sequence[str], words: Sequence[str], embed: Embed, curve: FitCu
     return Grammar(catalogue, words), EmbeddingJudge(RuleJudge(catalogue), fits)
 
 
-def _made_up(words: Sequence[str], random: Random) -> list[str]:
-    singles = round(SINGLE_WORDS * TEXTS)
-    rows = [" ".join(random.sample(words, random.randint(SHORTEST, LONGEST))) for _ in range(TEXTS - singles)]
+def _made_up(words: Sequence[str], count: int, lengths: tuple[int, int], random: Random) -> list[str]:
+    """Words, and rows of words of these lengths, `count` of both where there are words enough."""
+    singles = round(SINGLE_WORDS * count)
+    rows = [" ".join(random.sample(words, random.randint(*lengths))) for _ in range(count - singles)]
     return random.sample(words, min(singles, len(words))) + rows

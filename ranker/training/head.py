@@ -31,7 +31,7 @@ TOKEN_NOISE, WHOLE_NOISE = 0.3, 0.5
 """In standard deviations; an 8-bit encoder is off by a few hundredths. Without them, and without a floor under the deviations,
 a head hangs on differences that such an encoder does not keep."""
 NOISE_POOL = 2048
-NEUTRAL = 3.5
+NEUTRAL = 1.0
 """The length of the fixed vector, in medians of the sum's. The longer, the nearer the worst request lies to itself through an
 8-bit encoder (`ctrlrec export` prints that cosine), and the less of the vector is left to tell items apart."""
 NEUTRAL_DIRECTIONS, NEUTRAL_TRIES = 32, 200
@@ -119,7 +119,7 @@ class Head(nn.Module):
 
     @torch.no_grad()
     def add_neutral(self, read: Reading, items: Tensor) -> None:
-        """Set the fixed vector by what this head makes of some texts, and by the `items` (m, d) as they lie."""
+        """Set the fixed vector by what this head makes of some texts, and by `items` (m, d), whatever may be ranked."""
         _, directions = torch.linalg.eigh(torch.cov(items.T.double()))  # by ascending variance, in columns
         least = directions[:, : min(NEUTRAL_DIRECTIONS, max(1, len(directions) // 4))].float()
         # As flat as it can be: what stands out in one component would cost all others their resolution once quantized.

@@ -29,6 +29,7 @@ from ranker.training.stopping import PATIENCE, is_long
 from ranker.training.towers import MAX_LENGTH, Tower, load_tokenizer
 from ranker.training.train import train
 
+HELD_OUT: tuple[Split, Split] = ("usual", "heldout")
 EVALUATION_SEED = 7
 """Not the training's: the same requests are measured whatever a run was seeded with."""
 
@@ -58,7 +59,11 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True):
     calibration: Calibration
     """On dev phrasings, which neither train nor measure."""
     evaluation: Report | None
+    """In usual phrasings, held out."""
     zero_shot: Report | None
+    """The untouched backbone's on the same requests."""
+    unusual: Report | None = None
+    """In phrasings as rare as they come, held out, too."""
     loss: Loss = "correlation"
     """Of the request tower. The item tower's is the cosine to its targets."""
     judge: str = "rule"
@@ -102,7 +107,8 @@ def run_training(
 ) -> TrainingRecord:
     """Trains on the data set and writes both towers, the tokenizer and training.json below `out`.
 
-    Measures with `per_category` requests in held-out phrasings by held-out users; 0 leaves the measuring out. A share of
+    Measures with `per_category` requests in usual phrasings, held out, by held-out users, and as many in unusual ones; 0
+    leaves the measuring out. A share of
     the items and whole categories can be held out too, for `ctrlrec evaluate distillation` to measure with. The
     `teacher`, which `judge` names, judges what fits words that are no facts of the catalogue, over its items and over
     `texts`, see `train`. `triples` is a folder of what another judge said, which the request tower learns from, too. Raises
@@ -121,7 +127,7 @@ def run_training(
     seen.sort()
     told = read_triples(triples, dataset.catalogue, seen, users, without) if triples else Told("", [])
     request, item = Tower.load(backbone), Tower.load(backbone)
-    measured = measured_cases(dataset, held_out, "heldout", per_category)
+    measured, oddly = (measured_cases(dataset, held_out, split, per_category) for split in HELD_OUT)
     untouched = request.eval().embed([case.text for case in measured])
     tastes = [user_taste(dataset, user) for user in users]
     chosen = measured_cases(dataset, users, "dev", CALIBRATION_CASES)
@@ -160,10 +166,11 @@ def run_training(
         texts=texts,
         questions=told.questions,
     )
-    report = zero_shot = None
+    report = unusual = zero_shot = None
     if measured:
-        report = evaluate(measured, "heldout", request.embed, trained.item_vectors)
-        zero_shot = evaluate(measured, "heldout", lambda _: untouched, trained.zero_shot_vectors)
+        report = evaluate(measured, "usual", request.embed, trained.item_vectors)
+        unusual = evaluate(oddly, "heldout", request.embed, trained.item_vectors)
+        zero_shot = evaluate(measured, "usual", lambda _: untouched, trained.zero_shot_vectors)
     record = TrainingRecord(
         backbone=backbone_name(backbone),
         backbone_sha256=_sha256(backbone / "model.safetensors"),
@@ -183,6 +190,7 @@ def run_training(
         without=sorted(without),
         calibration=calibrate(chosen, request.embed, trained.item_vectors),
         evaluation=report,
+        unusual=unusual,
         zero_shot=zero_shot,
         loss=loss,
         judge=judge,

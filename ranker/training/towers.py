@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import AutoModel
 from transformers.utils import logging
@@ -36,6 +37,7 @@ class Tower(nn.Module):
         self.tokenizer = tokenizer
         self.head = head
         self.dimension = int(cast(Any, encoder.config).hidden_size)
+        self._frozen: dict[str, Tensor] = {}
 
     @classmethod
     def load(cls, directory: Path) -> "Tower":
@@ -52,6 +54,7 @@ class Tower(nn.Module):
             raise DataError(f"the backbone has {len(encoder.encoder.layer)} layers; training needs more than {layers}")
         encoder.embeddings.requires_grad_(False)
         encoder.encoder.layer[:layers].requires_grad_(False)
+        self._frozen = {name: each.bfloat16() for name, each in encoder.named_parameters() if not each.requires_grad}
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, cut at MAX_LENGTH, not padded."""
@@ -75,34 +78,45 @@ class Tower(nn.Module):
             rows = order[start : start + batch]
             yield rows, read_layers(*self._hidden([tokens[row] for row in rows]))
 
-    def _hidden(self, tokens: Sequence[Sequence[int]]) -> tuple[tuple[Tensor, ...], Tensor]:
-        """The (n, length, d) of every layer, the embeddings first, and the mask (n, length)."""
+    def _hidden(
+        self, tokens: Sequence[Sequence[int]], weights: dict[str, Tensor] | None = None
+    ) -> tuple[tuple[Tensor, ...], Tensor]:
+        """The (n, length, d) of every layer, the embeddings first, and the mask (n, length); by the encoder's own weights or
+        by these in their place."""
         ids, mask = pad(tokens)
-        return self.encoder(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states, mask
+        inputs = {"input_ids": ids, "attention_mask": mask, "output_hidden_states": True}
+        return functional_call(self.encoder, weights or {}, (), inputs).hidden_states, mask
 
     def in_parts(self, tokens: Sequence[Sequence[int]]) -> tuple[Tensor, list[int]]:
         """(n, d) vectors in order of length, and that order, for training: in half precision where that is faster."""
         parts, order = self._parts(tokens)
-        with sdpa_kernel(ATTENTION), torch.autocast("cpu", torch.bfloat16, enabled=HALF):
-            return torch.cat([self(part) for part in parts]), order
+        return torch.cat([pooled(*part, self.head) for part in parts]), order
 
     def understood_in_parts(self, tokens: Sequence[Sequence[int]]) -> tuple[tuple[Tensor, Tensor], list[int]]:
         """Likewise, what the head makes of them: (n, 2, d) directions and (n, 2) logits, see `Head.understood`."""
         assert self.head is not None
         parts, order = self._parts(tokens)
-        with sdpa_kernel(ATTENTION), torch.autocast("cpu", torch.bfloat16, enabled=HALF):
-            understood = [self.head.understood(read_layers(*self._hidden(part))) for part in parts]
+        with torch.autocast("cpu", torch.bfloat16, enabled=HALF):
+            understood = [self.head.understood(read_layers(*part)) for part in parts]
         directions, sides = (torch.cat(each).float() for each in zip(*understood, strict=True))
         return (directions, sides), order
 
-    def _parts(self, tokens: Sequence[Sequence[int]]) -> tuple[list[list[Sequence[int]]], list[int]]:
-        """The token lists in order of length, some at a time, and that order: short ones are not padded to the longest.
-
-        They share one autocast, since it casts each weight once.
-        """
+    def _parts(self, tokens: Sequence[Sequence[int]]) -> tuple[list[tuple[tuple[Tensor, ...], Tensor]], list[int]]:
+        """What `_hidden` gives of the token lists in order of length, some at a time, and that order: short ones are not padded
+        to the longest. Every weight is halved once for all of them, which is a fifth faster than to cast what goes into
+        each layer, as autocast does."""
         order = sorted(range(len(tokens)), key=lambda row: len(tokens[row]))
         size = max(-(-len(order) // PARTS), SMALLEST_PART)
-        return [[tokens[row] for row in order[start : start + size]] for start in range(0, len(order), size)], order
+        weights = None
+        if HALF:
+            weights = {name: each.bfloat16() for name, each in self.encoder.named_parameters() if each.requires_grad}
+            weights |= self._frozen
+        with sdpa_kernel(ATTENTION):
+            parts = [
+                self._hidden([tokens[row] for row in order[start : start + size]], weights)
+                for start in range(0, len(order), size)
+            ]
+        return parts, order
 
     @torch.inference_mode()
     def embed(self, texts: Sequence[str], batch: int = 128) -> NDArray[np.float32]:

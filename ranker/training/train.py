@@ -30,6 +30,7 @@ from ranker.training.curve import Point
 from ranker.training.descent import Descent, Watch, descend
 from ranker.training.lessons import read_requests
 from ranker.training.losses import Loss
+from ranker.training.mirrors import Mirrors
 from ranker.training.stopping import PATIENCE, DevAuc, DevSet, is_long
 from ranker.training.targets import item_targets
 from ranker.training.teaching import teach
@@ -107,11 +108,11 @@ def train(
     started = time.monotonic()
     shares = LONG if is_long(budget) else SHORT
     rows = np.arange(len(catalogue)) if rows is None else rows
-    other = beyond(seed, texts)
+    other = beyond(seed, texts, is_long(budget))
     item_texts = [*catalogue.texts(), *other.texts]
     embed, fit_curve = (teacher, calibrated) if teacher else (copy.deepcopy(item).eval().embed, as_it_is)
     batches = Batches(*_judged_by(catalogue, rows, teacher, seed), tastes, seed, without=without)
-    course = open_course(other.texts, other.words, embed, fit_curve, len(catalogue), seed, without)
+    course = open_course(other.texts, other.topics, embed, fit_curve, len(catalogue), seed, without)
     chosen = np.random.default_rng(seed).permutation(rows)[:MOST_COLUMNS]
     courses = [Course(batches, chosen, chosen, 1 - OPEN_SHARE), *([course] if course else [])]
     if (kept := checkpoint.load("targets")) is None:
@@ -142,7 +143,7 @@ def train(
     read = read_requests(request, courses, budget.part(shares.reading), watch, checkpoint)
     measure = None
     if dev:
-        cases = open_cases(other.looked_at_texts, other.looked_at_words, embed, LOOKED_AT_CASES, seed, without)
+        cases = open_cases(other.looked_at_texts, other.looked_at_topics, embed, LOOKED_AT_CASES, seed, without)
         unlike = torch.from_numpy(item.embed(other.looked_at_texts))
         everything = np.arange(len(unlike))
         sets = [DevSet("facts", dev, chosen, vectors[chosen]), DevSet("words", cases, everything, unlike)]
@@ -165,12 +166,15 @@ def train(
     del read  # some gigabytes, after a long training
     request.head = taught.head
     tuning = budget.part(shares.tuning)
+    share = sum(course.share for course in courses)
     sources: list[Source] = [
         *courses,
-        *([Triples(questions, sum(course.share for course in courses), seed)] if questions else []),
-    ]
+        *([Mirrors([each.batches.grammar for each in courses], tastes, share, seed, without)]
+          if "exclusion" not in without else []),
+        *([Triples(questions, share, seed)] if questions else []),
+    ]  # fmt: skip
     tuned = tune(request, taught.misunderstood, sources, vectors, tuning, seed, watch, checkpoint, measure, patience)
-    add_neutral(request, batches, vectors[: len(catalogue)])
+    add_neutral(request, batches, vectors)
     return Trained(
         request,
         item,

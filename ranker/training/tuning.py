@@ -83,7 +83,11 @@ def tune(
 
 
 def add_neutral(tower: Tower, batches: Batches, item_vectors: Tensor) -> None:
-    """Give the head its fixed vector between yes and no, the last of training, by what the tower makes of some requests."""
+    """Give the head its fixed vector between yes and no, the last of training, by what the tower makes of some requests.
+
+    `item_vectors` (n, d) are of the catalogue and of texts that are none of it: a vector along which only the catalogue's own
+    hardly differ has an order of all others.
+    """
     assert tower.head is not None
     batches.begin("neutral")
     readings = Readings()

@@ -47,10 +47,11 @@ def test_courses_take_turns_by_their_shares() -> None:
 
 def test_what_training_is_looked_at_with_it_never_sees() -> None:
     made = beyond(seed=3)
-    assert len(made.words) + len(made.looked_at_words) == WORDS
+    assert len(made.topics) == WORDS
     assert len(made.texts) + len(made.looked_at_texts) == TEXTS
-    assert len(made.looked_at_words) == round(LOOKED_AT * WORDS)
-    assert not set(made.words) & set(made.looked_at_words)
+    assert len(made.looked_at_topics) == round(LOOKED_AT * WORDS)
+    words, looked_at = ({word for topic in topics for word in topic.split()} for topics in made[1::2])
+    assert not words & looked_at
     assert not set(made.texts) & set(made.looked_at_texts)
     assert beyond(seed=3) == made != beyond(seed=4)
     given = [f"text {number}" for number in range(200)]

@@ -10,13 +10,13 @@ from ranker.catalogue import Catalogue, Item
 from ranker.errors import DataError
 from ranker.requests import CATEGORIES, Category, Grammar, Spec, Split
 from ranker.requests.frames import FRAMES
-from ranker.requests.phrasings import pairs, phrasings
+from ranker.requests.phrasings import bare, held_out_shapes, pairs, phrasings
 from ranker.requests.spec import Acclaim, Era, OwnTaste, Popularity, Topic
 from ranker.requests.words import topic_words
 from tests.unit.small_data import small_dataset
 
 GRAMMAR = Grammar(small_dataset().catalogue)
-SPLITS: tuple[Split, ...] = ("train", "dev", "heldout")
+SPLITS: tuple[Split, ...] = ("train", "dev", "usual", "heldout")
 FILES = {file.name.removesuffix(".txt") for file in files("ranker.requests.phrasings").joinpath("train").iterdir()}
 
 
@@ -84,10 +84,21 @@ def test_no_phrasing_is_twice_in_a_split_or_in_two() -> None:
         assert len(sides) == len(set(sides)), name
 
 
-def test_held_out_shapes_cannot_be_put_together_from_frames() -> None:
-    built = {frame.sentence.replace("{w}", word) for frame in FRAMES for word in (*frame.yes, *frame.no)}
-    for split in ("dev", "heldout"):
-        assert not built & {side for pair in pairs("pairs", split) for side in pair}
+def test_training_says_nothing_that_is_held_out_with_or_without_capitals_and_points(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def bared(name: str, split: Split) -> set[str]:
+        return {bare(side) for line in phrasings(name, split) for side in line.split("\t")}
+
+    for name in FILES - {"nouns"}:
+        assert not bared(name, "usual") & bared(name, "train"), name
+    built = {bare(frame.sentence.replace("{w}", word)) for frame in FRAMES for word in (*frame.yes, *frame.no)}
+    assert built & held_out_shapes()
+    grammar, random = Grammar(small_dataset().catalogue), Random(1)
+    monkeypatch.setattr(grammar, "name", lambda *_: "{x}")
+    topic = grammar.topics[0]
+    drawn = {bare(each.text) for _ in range(20_000) for each in grammar.mirrored(topic, "train", random)}
+    assert not drawn & held_out_shapes()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
-"""Ways of saying things, one a line of a text file, in three splits whose phrasings are never mixed.
+"""Ways of saying things, one a line of a text file, in four splits whose phrasings are never mixed.
 
-Training draws from `train`; choices are made on `dev`; `heldout` is used for nothing but the final figures. Where a line
+Training draws from `train`; choices are made on `dev`; the two others are held out, for nothing but final figures. `usual` has
+what most readers would write, by an author who knew none of the other splits, and what is in it was taken out of `train`;
+`heldout` has turns of phrase as rare as they come, and what comes near one of them was taken out, too. Where a line
 has two sides (a tab between them), they are a wish and a refusal that look alike: a shape that occurred on one side only
 would become the signal itself, and were all questions refusals, every question would be understood as one.
 
@@ -8,11 +10,14 @@ The usual phrasings come first in a file. Placeholders: `{x}` what is talked abo
 `but_not` only the first is wanted; `{n}` "movies" and its kin; `{d}` a decade; `{y}` a year.
 """
 
+import re
 from functools import cache
 from importlib.resources import files
 from typing import Literal, NamedTuple, TypeAlias
 
-Split: TypeAlias = Literal["train", "dev", "heldout"]
+Split: TypeAlias = Literal["train", "dev", "usual", "heldout"]
+
+_HELD_OUT: tuple[Split, ...] = ("dev", "usual", "heldout")
 
 
 class Pair(NamedTuple):
@@ -32,3 +37,14 @@ def phrasings(name: str, split: Split) -> tuple[str, ...]:
 def pairs(name: str, split: Split) -> tuple[Pair, ...]:
     """The lines of a file whose lines have two sides."""
     return tuple(Pair(*line.split("\t")) for line in phrasings(name, split))
+
+
+def bare(phrasing: str) -> str:
+    """What is left of it without capitals and punctuation: two that are the same so are one phrasing."""
+    return " ".join(re.findall(r"[a-z0-9{}]+", phrasing.casefold().replace("'", "")))
+
+
+@cache
+def held_out_shapes() -> frozenset[str]:
+    """Both sides of every shape that no training may say, `bare`."""
+    return frozenset(bare(side) for split in _HELD_OUT for pair in pairs("pairs", split) for side in pair)
