@@ -17,7 +17,7 @@ from ranker.experiments.baselines import backbone_cosines
 from ranker.experiments.bootstrap import Estimate, mean_and_worst, mean_of
 from ranker.experiments.elsewhere import Topic, items, topics
 from ranker.experiments.subject import trained_on
-from ranker.requests.phrasings import pairs
+from ranker.requests.phrasings import Split, pairs
 from ranker.vectors import ItemVectors
 
 Scores = NDArray[np.float32]
@@ -54,6 +54,7 @@ class Unlike(msgspec.Struct, frozen=True):
     topics: int
     requests: int
     """Wishes of each topic, and as many refusals."""
+    phrasings: Split
     seed: int
     training_seed: int
     systems: dict[str, System]
@@ -68,6 +69,7 @@ def unlike(
     *,
     requests: int,
     seed: int,
+    phrasings: Split = "usual",
     watch: Watch = lambda *_: None,
 ) -> Unlike:
     """Measures a bundle on other catalogues than its own. `backbone` is the untouched encoder, `teacher` a stronger one.
@@ -82,7 +84,7 @@ def unlike(
     elif teacher is not None:
         notes.append(f"no stronger encoder lies in {teacher}; `ctrlrec synthesize --judge embedding` fetches one")
 
-    asked = questions(requests, seed)
+    asked = questions(requests, seed, phrasings)
     wordings, texts = [question.text for question in asked], [item.text for item in items()]
     scores = {"towers": served(bundle, wordings, texts, partial(watch, "towers"))}
     for name, encoder in encoders.items():
@@ -92,6 +94,7 @@ def unlike(
         items=len(texts),
         topics=len(topics()),
         requests=requests,
+        phrasings=phrasings,
         seed=seed,
         training_seed=training_seed,
         systems={name: _system(figures(asked, each), seed) for name, each in scores.items()},
@@ -99,14 +102,14 @@ def unlike(
     )
 
 
-def questions(requests: int, seed: int) -> list[Question]:
-    """Of each topic `requests` wishes and as many refusals, in held-out shapes, no shape twice for one topic.
+def questions(requests: int, seed: int, phrasings: Split) -> list[Question]:
+    """Of each topic `requests` wishes and as many refusals, in shapes of one split, no shape twice for one topic.
 
     A wish and its refusal have the same shape and the same name of the topic: only what makes it a refusal differs.
     """
     random, asked = Random(seed), []
     for topic in topics():
-        for shape in random.sample(pairs("pairs", "heldout"), requests):
+        for shape in random.sample(pairs("pairs", phrasings), requests):
             name = random.choice(topic.names)
             asked.append(Question(topic, shape.wish.format(x=name), refused=False))
             asked.append(Question(topic, shape.refusal.format(x=name), refused=True))

@@ -13,11 +13,12 @@ MEANINGS = {
     "zero-shot": "the untouched encoder, such as towers are trained from",
     "stronger": "the embedding judge's encoder, untouched, too",
 }
+NAMED = {"usual": "usual", "heldout": "unusual"}
 PAGE = """# Unlike catalogues: are words and items understood that no training had?
 
 Bundle `{bundle}` (trained with seed {training_seed}) on five small catalogues unlike its own, {items} items and {topics}
-topics in all; of each topic {requests} wishes and as many refusals of the same shapes, in phrasings that training never
-saw; drawn with seed {seed}. Brackets are 95 % bootstrap intervals over topics, drawn domain by domain.
+topics in all; of each topic {requests} wishes and as many refusals of the same shapes, in {phrasings} phrasings that
+training never saw; drawn with seed {seed}. Brackets are 95 % bootstrap intervals over topics, drawn domain by domain.
 
 ![AUC by domain](unlike.png)
 
@@ -52,7 +53,7 @@ def page(outcome: Unlike) -> str:
     """The Markdown page."""
     return PAGE.format(
         bundle=outcome.bundle, training_seed=outcome.training_seed, items=outcome.items, topics=outcome.topics,
-        requests=outcome.requests, seed=outcome.seed,
+        requests=outcome.requests, seed=outcome.seed, phrasings=NAMED[outcome.phrasings],
         systems=table(
             ["", "", *SIDES, "note"],
             [

@@ -17,6 +17,8 @@ from ranker.training.courses import Scored
 
 AT_ONCE = 2
 """Times what other sources are asked for."""
+TWO_SIDED = 0.2
+"""How many want one thing and refuse another: were all of one side, there would seem to be no others."""
 TOLD = 0.1
 """How many come with a reader's taste: it must not hurt, and is longer than most of them."""
 
@@ -37,6 +39,7 @@ class Mirrors:
         """
         self._grammars, self._tastes, self.share, self._seed = grammars, tastes, share, seed
         self._facts = {name: often for name, often in SINGLE_FACTS.items() if name not in without}
+        self._two_sided = TWO_SIDED if "topic_without" not in without else 0.0
         self.begin("")
 
     def begin(self, phase: str) -> None:
@@ -44,14 +47,19 @@ class Mirrors:
         self._random = Random(f"{self._seed} {phase} mirrors")
 
     def draw(self, size: int) -> list[tuple[Request, str | None]]:
-        """The next requests, a wish and its refusal next to each other, and the reader's taste where it is told."""
-        random, drawn = self._random, list[tuple[Request, str | None]]()
-        facts, often = list(self._facts), list(self._facts.values())
-        for place, category in enumerate(random.choices(facts, often, k=size * AT_ONCE // 2)):
-            grammar = self._grammars[place % len(self._grammars)]
-            taste = random.choice(self._tastes).text() if self._tastes and random.random() < TOLD else None
-            drawn += [(each, taste) for each in grammar.mirrored(grammar.fact(category, random), "train", random)]
-        return drawn
+        """The next requests, and the reader's taste where it is told: wishes before their refusals, then those of two sides."""
+        random, pairs = self._random, size * AT_ONCE // 2
+        facts, often, grammars = list(self._facts), list(self._facts.values()), self._grammars
+        drawn: list[Request] = []
+        for place, category in enumerate(random.choices(facts, often, k=pairs - round(self._two_sided * pairs))):
+            grammar = grammars[place % len(grammars)]
+            drawn += grammar.mirrored(grammar.fact(category, random), "train", random)
+        for place in range(2 * pairs - len(drawn)):
+            drawn.append(grammars[place % len(grammars)].draw("topic_without", "train", random))
+        return [(request, self._taste()) for request in drawn]
+
+    def _taste(self) -> str | None:
+        return self._random.choice(self._tastes).text() if self._tastes and self._random.random() < TOLD else None
 
     def scored(self, drawn: Sequence[tuple[Request, str | None]], _items: int) -> Scored:
         """Which sides they have; nothing of any item."""

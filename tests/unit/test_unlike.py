@@ -64,9 +64,9 @@ def test_texts_hardly_ever_say_a_topics_name() -> None:
 
 
 def test_a_wish_and_its_refusal_differ_in_what_makes_it_a_refusal() -> None:
-    asked = unlike.questions(4, seed=3)
+    asked = unlike.questions(4, 3, "usual")
     assert len(asked) == 40 * 4 * 2
-    shapes = pairs("pairs", "heldout")
+    shapes = pairs("pairs", "usual")
     for wish, no in zip(asked[::2], asked[1::2], strict=True):
         assert (wish.topic, wish.refused, no.refused) == (no.topic, False, True)
         said = [
@@ -74,7 +74,7 @@ def test_a_wish_and_its_refusal_differ_in_what_makes_it_a_refusal() -> None:
         ]
         assert (wish.text, no.text) in said
     assert len({question.text for question in asked}) == len(asked)
-    assert unlike.questions(4, seed=3) == asked != unlike.questions(4, seed=4)
+    assert unlike.questions(4, 3, "usual") == asked != unlike.questions(4, 4, "usual")
 
 
 class Knowing:
@@ -102,7 +102,7 @@ def knowing(asked: list[unlike.Question], sign: float) -> SmallBundle:
 
 @pytest.mark.parametrize(("sign", "refused", "both"), [(-1, 1.0, 1.0), (1, 0.0, 0.5)])
 def test_towers_that_know_all_have_all_and_those_deaf_to_no_have_half(sign: float, refused: float, both: float) -> None:
-    asked = unlike.questions(2, seed=7)
+    asked = unlike.questions(2, 7, "usual")
     scores = unlike.served(knowing(asked, sign), [each.text for each in asked], [item.text for item in items()])
     found = unlike.figures(asked, scores)
     assert list(found) == list(SIDES)
@@ -112,7 +112,7 @@ def test_towers_that_know_all_have_all_and_those_deaf_to_no_have_half(sign: floa
 
 
 def test_other_domains_are_not_in_the_figures() -> None:
-    asked = unlike.questions(1, seed=7)
+    asked = unlike.questions(1, 7, "usual")
     scores = np.random.default_rng(0).normal(size=(len(asked), len(items()))).astype(np.float32)
     found = unlike.figures(asked, scores)
     assert not np.isclose(found[WANTED], 1 - found[REFUSED]).any()  # each request has scores of its own
