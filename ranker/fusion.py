@@ -17,7 +17,7 @@ from ranker.ragged import Flags, Order, Spans
 
 Doubles = NDArray[np.float64]
 Fusion = Callable[[Doubles, NDArray[np.float32], Order, Sequence[float], Spans], Order]
-Method = Literal["rank", "score", "rrf"]
+Method = Literal["rank", "mixed", "score", "rrf"]
 
 WEIGHT_STEPS = 1_000_000
 RRF_K = 60
@@ -49,16 +49,24 @@ def fuse_ranks(
     return spans.order(spans.positions * ((WEIGHT_STEPS - step) * spans.radix + 1) + ranks * (step * spans.radix))
 
 
+def fuse_mixed(
+    _base: Doubles, control_scores: NDArray[np.float32], ranks: Order, weights: Sequence[float], spans: Spans
+) -> Order:
+    """Weighted interpolation of the base rank and the control score, each mapped to 0..1 over its list.
+
+    Scores of the platform's may have any scale, hence its ranks; the request's scores say how near two items lie, and where
+    they lie near each other, the platform's order stands.
+    """
+    steps = spans.spread(np.maximum(1, np.array(spans.lengths) - 1))
+    base = 1 - (spans.positions - spans.spread(spans.starts)) / steps
+    return _interpolated(base, control_scores, ranks, weights, spans)
+
+
 def fuse_scores(
     base_scores: Doubles, control_scores: NDArray[np.float32], ranks: Order, weights: Sequence[float], spans: Spans
 ) -> Order:
     """Weighted interpolation of the scores, each mapped to 0..1 over its list; for comparison with `fuse_ranks`."""
-    known = control_scores > -np.inf
-    base = _unit(base_scores, spans)
-    control = _unit(np.where(known, control_scores, np.nan).astype(np.float64), spans)
-    weight = spans.spread(weights)
-    # An item without a vector has no opinion of the request's: its base score stands on both sides.
-    return _by_merit((1 - weight) * base + weight * np.where(known, control, base), weight, ranks, spans)
+    return _interpolated(_unit(base_scores, spans), control_scores, ranks, weights, spans)
 
 
 def fuse_reciprocal(
@@ -67,6 +75,17 @@ def fuse_reciprocal(
     """Weighted reciprocal rank fusion, (1 - w) / (60 + rank) + w / (60 + rank) with ranks from 1; for comparison."""
     weight, before = spans.spread(weights), spans.spread(spans.starts) - (RRF_K + 1)
     return _by_merit((1 - weight) / (spans.positions - before) + weight / (ranks - before), weight, ranks, spans)
+
+
+def _interpolated(
+    base: Doubles, control_scores: NDArray[np.float32], ranks: Order, weights: Sequence[float], spans: Spans
+) -> Order:
+    """Of `base` (size,) in 0..1 and of the control scores, mapped to it."""
+    known = control_scores > -np.inf
+    control = _unit(np.where(known, control_scores, np.nan).astype(np.float64), spans)
+    weight = spans.spread(weights)
+    # An item without a vector has no opinion of the request's: the base merit stands on both sides.
+    return _by_merit((1 - weight) * base + weight * np.where(known, control, base), weight, ranks, spans)
 
 
 def _by_merit(merit: Doubles, weight: Any, ranks: Order, spans: Spans) -> Order:
@@ -83,4 +102,4 @@ def _unit(scores: Doubles, spans: Spans) -> Doubles:
         return np.where(high > low, (halves - low) / (high - low), scores - scores)
 
 
-FUSIONS: dict[Method, Fusion] = {"rank": fuse_ranks, "score": fuse_scores, "rrf": fuse_reciprocal}
+FUSIONS: dict[Method, Fusion] = {"rank": fuse_ranks, "mixed": fuse_mixed, "score": fuse_scores, "rrf": fuse_reciprocal}

@@ -35,7 +35,7 @@ def replay(
     ] = None,
     fusion: Annotated[
         str | None,
-        typer.Option(metavar="rank|score|rrf[,...]", help="How to fuse.", show_default="CTRLREC_FUSION or rank"),
+        typer.Option(metavar="rank|mixed|score|rrf[,...]", help="How to fuse.", show_default="CTRLREC_FUSION or rank"),
     ] = None,
     pin_bundle: Annotated[
         bool,

@@ -42,7 +42,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One bundle, or a store of them (see `ctrlrec bundle`), whose active version workers follow."""
     weight: Annotated[float, Meta(ge=0, le=1)] = 0.5
     """Of a request, where neither the list nor the control names a weight."""
-    fusion: Literal["rank", "score", "rrf"] = "rank"
+    fusion: Literal["rank", "mixed", "score", "rrf"] = "rank"
     tower_threads: Annotated[int, Meta(ge=1)] = 1
     """Threads of one tower call; one is the cheapest per request, more shorten the wait."""
     embed_timeout: Annotated[float, Meta(gt=0)] = 2.0

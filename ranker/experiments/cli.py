@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -88,6 +88,9 @@ def reachability(
     targets: Annotated[int, typer.Option(min=1, help="Targets of each kind that each is moved to.")] = 5,
     tries: Annotated[int, typer.Option(min=1, max=50, help="Tries with words, and with filters.")] = 8,
     weight: Annotated[float, typer.Option(min=0, max=1, help="The weight of the words.")] = 0.8,
+    fusion: Annotated[
+        Literal["rank", "mixed", "score", "rrf"], typer.Option(help="How words and the platform's order are fused.")
+    ] = "rank",
     requests: Annotated[
         Path | None, typer.Option(help="Requests somebody else wrote, JSON lines of target and text, first try first.")
     ] = None,
@@ -119,6 +122,7 @@ def reachability(
             tries=tries,
             weight=weight,
             seed=seed,
+            fusion=fusion,
             written=written,
             watch=watch,
         )

@@ -10,6 +10,7 @@ from ranker.experiments.feeds import Pool, judged_feed, steered
 from ranker.experiments.profiles import Doubles, Facts, distance
 from ranker.experiments.subject import Subject
 from ranker.experiments.targets import FEED, Target, all_filters, all_requests, nearest, passing
+from ranker.fusion import Method
 from ranker.judges.rule import RELEVANT, RuleJudge
 from ranker.requests import Grammar, Spec
 from ranker.vectors import Quantized
@@ -54,6 +55,7 @@ def journey(
     specs: Sequence[Spec],
     tries: int,
     weight: float,
+    fusion: Method,
 ) -> Journey:
     """One user's tries of each kind to come nearer to a target; `specs` are what the `wishes` mean, where that is known."""
     facts = options.facts
@@ -67,7 +69,7 @@ def journey(
         return np.array([to_goal[np.argmin(to_known[: k + 1])] for k in range(1, max(2, len(to_goal)))])
 
     methods = {
-        "words": after(steered(subject, pool, wishes, [weight] * len(wishes), "rank", FEED)),
+        "words": after(steered(subject, pool, wishes, [weight] * len(wishes), fusion, FEED)),
         "filters": after(filtered[nearest(facts, target, options.passing, tries)]),
         ALL: after(filtered),
     }

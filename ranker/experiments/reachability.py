@@ -14,6 +14,7 @@ from ranker.experiments.journeys import ALL, PERFECT, Journey, Options, journey
 from ranker.experiments.profiles import Doubles, Facts
 from ranker.experiments.subject import Subject
 from ranker.experiments.targets import FEED, Kind, Target, era_targets, nearest, taste_targets
+from ranker.fusion import Method
 from ranker.judges.rule import RuleJudge
 from ranker.recommender import Recommender
 from ranker.requests import Grammar, Spec
@@ -52,6 +53,7 @@ class Reachability(msgspec.Struct, frozen=True):
     targets: int
     tries: int
     weight: float
+    fusion: Method
     feed: int
     filters: int
     """Combinations that there are."""
@@ -69,6 +71,7 @@ def reachability(
     tries: int,
     weight: float,
     seed: int,
+    fusion: Method = "rank",
     written: Mapping[str, Sequence[str]] | None = None,
     watch: Watch = lambda *_: None,
 ) -> Reachability:
@@ -118,7 +121,7 @@ def reachability(
         for target in (target for asker, target in plans if asker == user):
             said, specs = tried[target.name]
             wishes = [vectors[text] for text in said]
-            journeys.append(journey(subject, options, pool, filtered, target, wishes, specs, tries, weight))
+            journeys.append(journey(subject, options, pool, filtered, target, wishes, specs, tries, weight, fusion))
         watch("feeds", (place + 1) / len(askers))
     return Reachability(
         bundle=subject.bundle.version,
@@ -127,6 +130,7 @@ def reachability(
         targets=targets,
         tries=tries,
         weight=weight,
+        fusion=fusion,
         feed=FEED,
         filters=len(options.filters),
         written_by="the grammar, in usual phrasings held out" if written is None else "the file of requests",

@@ -13,7 +13,8 @@ TITLES = {"taste": "towards another user's taste", "genre and era": "towards a g
 PAGE = """# Reachability: can a user move their feed to where they want it?
 
 Bundle `{bundle}`, {users} users whom training never saw, each moved towards {targets} targets of each kind, {tries}
-tries each way; feeds of {feed} items; words at weight w = {weight:g}, requests written by {written_by}; seed {seed}.
+tries each way; feeds of {feed} items; words at weight w = {weight:g}, fused by `{fusion}`, requests written by
+{written_by}; seed {seed}.
 Brackets are 95 % bootstrap intervals over users and targets, both being samples.
 
 ![Share of the gap closed](reachability-tries.png)
@@ -59,7 +60,7 @@ def page(outcome: Reachability) -> str:
     """The Markdown page."""
     return PAGE.format(
         bundle=outcome.bundle, users=outcome.users,
-        targets=outcome.targets, tries=outcome.tries, feed=outcome.feed, weight=outcome.weight,
+        targets=outcome.targets, tries=outcome.tries, feed=outcome.feed, weight=outcome.weight, fusion=outcome.fusion,
         written_by=outcome.written_by, seed=outcome.seed, filters=outcome.filters,
         summary=table(
             ["targets", "journeys", "distance before", "of the target's own items",

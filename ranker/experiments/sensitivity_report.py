@@ -8,7 +8,12 @@ from ranker.experiments.report import COLOURS, figure, table, write
 from ranker.experiments.sensitivity import PLAIN, Curve, Sensitivity
 
 NAME = "sensitivity"
-NAMES = {"rank": "rank interpolation", "score": "score interpolation", "rrf": "reciprocal rank fusion"}
+NAMES = {
+    "rank": "rank interpolation",
+    "mixed": "ranks with scores",
+    "score": "score interpolation",
+    "rrf": "reciprocal rank fusion",
+}
 PAGE = """# Sensitivity: what does steering cost?
 
 Bundle `{bundle}`, {requests} requests of {users} users whom training never saw, in usual phrasings held out, {candidates}

@@ -62,6 +62,16 @@ def test_reciprocal_by_hand() -> None:
     assert fused(fusion.fuse_reciprocal, NOTHING, NO_SCORES, np.array(ranks), w) == expected
 
 
+def test_mixed_fusion_by_hand() -> None:
+    # Base merits 1, ⅔, ⅓, 0 whatever the scores; control 0, 1, 0.9, 0.5 of what is known. With w = 0.5, doubled:
+    # 1, ⅔ + 1, ⅓ + 0.9, 0.5; without a vector the second has ⅔ twice.
+    base, control = np.array([9e9, 3.0, 2.9, -5.0]), np.array([0.0, 1.0, 0.9, 0.5], np.float32)
+    assert fused(fusion.fuse_mixed, base, control, np.array([3, 0, 1, 2]), 0.5) == [1, 2, 0, 3]
+    control[1] = -np.inf  # the others: 1, ⅓ + 1, 0.56
+    assert fused(fusion.fuse_mixed, base, control, np.array([3, 1, 0, 2]), 0.5) == [1, 2, 0, 3]
+    assert fused(fusion.fuse_mixed, base[:1], control[:1], np.array([0]), 0.5) == [0]
+
+
 def test_score_fusion_by_hand() -> None:
     base, control = np.array([10.0, 9.0, 0.0]), np.array([0.0, 0.5, 1.0], np.float32)
     # Unit scores: base 1, 0.9, 0; control 0, 0.5, 1; at w = 0.4: 0.6, 0.74, 0.4.
