@@ -18,6 +18,7 @@ from ranker.evaluate import Case, cases
 from ranker.judges.embedding import Embed, EmbeddingJudge, FitCurve, TopicFits, calibrated
 from ranker.judges.rule import RuleJudge
 from ranker.requests import Category, Grammar
+from ranker.requests.grammar import USUAL
 from ranker.requests.vocabulary import common_words
 from ranker.training.batches import Batches, Drawn
 
@@ -135,11 +136,12 @@ def open_course(
     first_row: int,
     seed: int,
     without: Collection[Category] = (),
+    usual: float = USUAL,
 ) -> Course | None:
     """Requests about words, judged on texts whose vectors lie from `first_row` on; none where `without` leaves none."""
     if "topic" in without or {"either", "topic_without", "exclusion"} <= set(without):
         return None
-    grammar, judge = _open(texts, words, embed, curve)
+    grammar, judge = _open(texts, words, embed, curve, usual)
     columns = np.random.default_rng(seed).permutation(len(texts))[:MOST_COLUMNS]
     batches = Batches(grammar, judge, [], seed, without={*FACTUAL, *without})
     return Course(batches, columns, first_row + columns, OPEN_SHARE)
@@ -183,11 +185,13 @@ def turns(shares: Sequence[float]) -> Iterator[int]:
         yield place
 
 
-def _open(texts: Sequence[str], words: Sequence[str], embed: Embed, curve: FitCurve) -> tuple[Grammar, EmbeddingJudge]:
+def _open(
+    texts: Sequence[str], words: Sequence[str], embed: Embed, curve: FitCurve, usual: float = USUAL
+) -> tuple[Grammar, EmbeddingJudge]:
     catalogue = Catalogue(tuple(Item(str(row), text) for row, text in enumerate(texts)))
     fits = TopicFits(texts, embed, curve)
     fits.prepare(words)
-    return Grammar(catalogue, words), EmbeddingJudge(RuleJudge(catalogue), fits)
+    return Grammar(catalogue, words, usual), EmbeddingJudge(RuleJudge(catalogue), fits)
 
 
 def _made_up(words: Sequence[str], count: int, lengths: tuple[int, int], random: Random) -> list[str]:

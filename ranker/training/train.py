@@ -19,6 +19,7 @@ from ranker.judges.embedding import Embed, EmbeddingJudge, TopicFits, as_it_is, 
 from ranker.judges.question import CatalogueJudge
 from ranker.judges.rule import RuleJudge
 from ranker.requests import Category, Grammar
+from ranker.requests.grammar import USUAL
 from ranker.requests.vocabulary import catalogue_words
 from ranker.synthesis.read import Answered
 from ranker.taste import Taste
@@ -55,6 +56,8 @@ ITEM_BATCH, BEYOND_BATCH = 24, 8
 ITEM_RATE, ITEM_DECAY = 2e-4, 0.01
 FROZEN_LAYERS = 2
 """From below. They read words, which the backbone already can; a step without them costs a third less."""
+MOSTLY_USUAL = 3.0
+"""How much a short training prefers the usual phrasings: it has no time for all."""
 LOOKED_AT_CASES = 15
 """Requests about words in each category, to look at a long training with."""
 
@@ -111,8 +114,9 @@ def train(
     other = beyond(seed, texts, is_long(budget))
     item_texts = [*catalogue.texts(), *other.texts]
     embed, fit_curve = (teacher, calibrated) if teacher else (copy.deepcopy(item).eval().embed, as_it_is)
-    batches = Batches(*_judged_by(catalogue, rows, teacher, seed), tastes, seed, without=without)
-    course = open_course(other.texts, other.topics, embed, fit_curve, len(catalogue), seed, without)
+    usual = USUAL if is_long(budget) else MOSTLY_USUAL
+    batches = Batches(*_judged_by(catalogue, rows, teacher, seed, usual), tastes, seed, without=without)
+    course = open_course(other.texts, other.topics, embed, fit_curve, len(catalogue), seed, without, usual)
     chosen = np.random.default_rng(seed).permutation(rows)[:MOST_COLUMNS]
     courses = [Course(batches, chosen, chosen, 1 - OPEN_SHARE), *([course] if course else [])]
     if (kept := checkpoint.load("targets")) is None:
@@ -198,16 +202,16 @@ def train(
 
 
 def _judged_by(
-    catalogue: Catalogue, rows: NDArray[np.int64], teacher: Embed | None, seed: int
+    catalogue: Catalogue, rows: NDArray[np.int64], teacher: Embed | None, seed: int, usual: float
 ) -> tuple[Grammar, CatalogueJudge]:
     """Facts by rules; with a teacher, half the topics are words of the titles of `rows`, which it judges."""
     rule = RuleJudge(catalogue)
     if teacher is None:
-        return Grammar(catalogue), rule
+        return Grammar(catalogue, usual=usual), rule
     fits = TopicFits([topic_text(item) for item in catalogue.items], teacher)
     found = catalogue_words(Catalogue(tuple(catalogue.items[row] for row in rows)))
     fits.prepare(words := random.Random(seed).sample(found, min(WORDS, len(found))))
-    return Grammar(catalogue, words), EmbeddingJudge(rule, fits)
+    return Grammar(catalogue, words, usual), EmbeddingJudge(rule, fits)
 
 
 def _train_items(

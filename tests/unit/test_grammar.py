@@ -142,3 +142,16 @@ def test_a_catalogue_without_years_is_asked_about_topics() -> None:
 def test_a_catalogue_without_genres_is_refused() -> None:
     with pytest.raises(DataError, match="two"):
         Grammar(Catalogue((Item("1", "A"),)))
+
+
+@pytest.mark.parametrize(("split", "usual", "share"), [("train", 1.3, 0.17), ("train", 3.0, 0.46), ("dev", 3.0, 0.1)])
+def test_the_usual_phrasings_are_preferred_in_training(
+    monkeypatch: pytest.MonkeyPatch, split: Split, usual: float, share: float
+) -> None:
+    grammar, random = Grammar(small_dataset().catalogue, usual=usual), Random(2)
+    monkeypatch.setattr(grammar, "name", lambda *_: "{x}")
+    monkeypatch.setattr("ranker.requests.grammar.FRAMED", 0.0)
+    shapes = pairs("pairs", split)
+    first = {shape.wish for shape in shapes[: len(shapes) // 10]}
+    drawn = [grammar.mirrored(grammar.topics[0], split, random)[0].text for _ in range(3000)]
+    assert sum(text in first for text in drawn) / len(drawn) == pytest.approx(share, abs=0.04)
