@@ -73,7 +73,7 @@ class Batches:
         A category in `without` is never drawn; without exclusions, wishes come without their refusals. Raises DataError
         where nothing would be left to draw.
         """
-        self.grammar, self._judge, self._split = grammar, judge, split
+        self._grammar, self._judge, self._split = grammar, judge, split
         self._tastes = [taste for taste in tastes if taste.genres]
         self._seed, self._random = seed, Random(seed)
         self._without = frozenset(without)
@@ -134,11 +134,11 @@ class Batches:
         drawn: list[Request] = []
         pairs = round(count * MIRRORED / 2)
         for category in self._random.choices(list(self._facts), list(self._facts.values()), k=pairs):
-            drawn += self.grammar.mirrored(self.grammar.fact(category, self._random), self._split, self._random)
+            drawn += self._grammar.mirrored(self._grammar.fact(category, self._random), self._split, self._random)
         drawn = [request for request in drawn if request.category not in self._without]
         while len(drawn) < count:
             (category,) = self._random.choices(list(self._alone), list(self._alone.values()))
-            request = self.grammar.draw(category, self._split, self._random)
+            request = self._grammar.draw(category, self._split, self._random)
             # What a catalogue cannot satisfy is drawn as another category, which may be one that is left out.
             drawn += [request] if request.category not in self._without else []
         return drawn

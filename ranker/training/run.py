@@ -82,7 +82,7 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Of the request tower, the best on dev phrasings; null where the last is kept, trainings too short to be looked at."""
 
 
-CALIBRATION_CASES = 15
+CALIBRATION_CASES = 40
 """Of each category."""
 
 

@@ -31,7 +31,6 @@ from ranker.training.curve import Point
 from ranker.training.descent import Descent, Watch, descend
 from ranker.training.lessons import read_requests
 from ranker.training.losses import Loss
-from ranker.training.mirrors import Mirrors
 from ranker.training.stopping import PATIENCE, DevAuc, DevSet, is_long
 from ranker.training.targets import item_targets
 from ranker.training.teaching import teach
@@ -58,7 +57,7 @@ FROZEN_LAYERS = 2
 """From below. They read words, which the backbone already can; a step without them costs a third less."""
 MOSTLY_USUAL = 3.0
 """How much a short training prefers the usual phrasings: it has no time for all."""
-LOOKED_AT_CASES = 15
+LOOKED_AT_CASES = 40
 """Requests about words in each category, to look at a long training with."""
 
 
@@ -170,13 +169,10 @@ def train(
     del read  # some gigabytes, after a long training
     request.head = taught.head
     tuning = budget.part(shares.tuning)
-    share = sum(course.share for course in courses)
     sources: list[Source] = [
         *courses,
-        *([Mirrors([each.batches.grammar for each in courses], tastes, share, seed, without)]
-          if "exclusion" not in without else []),
-        *([Triples(questions, share, seed)] if questions else []),
-    ]  # fmt: skip
+        *([Triples(questions, sum(course.share for course in courses), seed)] if questions else []),
+    ]
     tuned = tune(request, taught.misunderstood, sources, vectors, tuning, seed, watch, checkpoint, measure, patience)
     add_neutral(request, batches, vectors)
     return Trained(
