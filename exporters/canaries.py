@@ -24,7 +24,7 @@ FEWEST = 3
 
 
 def draw_canaries(dataset: Dataset) -> list[Canary]:
-    """Three of each of `FACTS`, in held-out phrasings; none for a catalogue of which no requests can be made."""
+    """Three of each of `FACTS`, in unusual phrasings, held out; none for a catalogue of which no requests can be made."""
     rng, catalogue = Random(1), dataset.catalogue  # noqa: S311 - a fixed sample, not a secret
     try:
         grammar = Grammar(catalogue)

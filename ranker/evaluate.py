@@ -138,7 +138,9 @@ def report_table(report: Report, baseline: Report | None = None, unusual: Report
         table.add_column(name, justify="right")
     for category in report.auc:
         mark = " ← worst" if category == report.worst else ""
-        table.add_row(category + mark, *(f"{each.auc[category]:.3f}" for each in reports.values()))
+        table.add_row(
+            category + mark, *(f"{each.auc[category]:.3f}" if category in each.auc else "" for each in reports.values())
+        )
     table.add_section()
     table.add_row("mean", *(f"{each.mean:.3f}" for each in reports.values()))
     return table

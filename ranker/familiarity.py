@@ -10,7 +10,7 @@ whatever the distance is; the distance decides what else has. It is d = 1 - min(
 
 The vector alone does not do. A tower maps whatever it reads to where requests are: of 200 lines of gibberish none were
 farther than the 5 % of requests that are farthest, by nearest neighbour (1 or 5), 14 % by Mahalanobis. By pieces all were,
-and 4 % of the held-out phrasings; with both also two thirds of texts about other things and in other languages.
+and 4 % of the unusual phrasings held out; with both also two thirds of texts about other things and in other languages.
 
 Of drift, three quantiles speak, each uniform in 0..1 while nothing drifts: of the dot product with the mean's direction,
 and of the places on the first two principal axes, among what was seen when the bundle was made.

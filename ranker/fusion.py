@@ -82,10 +82,11 @@ def _interpolated(
 ) -> Order:
     """Of `base` (size,) in 0..1 and of the control scores, mapped to it."""
     known = control_scores > -np.inf
-    control = _unit(np.where(known, control_scores, np.nan).astype(np.float64), spans)
+    control = _unit(np.where(known, control_scores, np.nan).astype(np.float64), spans, np.nan)
     weight = spans.spread(weights)
-    # An item without a vector has no opinion of the request's: the base merit stands on both sides.
-    return _by_merit((1 - weight) * base + weight * np.where(known, control, base), weight, ranks, spans)
+    # Where the request has no opinion, of an item without a vector or when all are the same to it, the base merit stands on
+    # both sides.
+    return _by_merit((1 - weight) * base + weight * np.where(np.isnan(control), base, control), weight, ranks, spans)
 
 
 def _by_merit(merit: Doubles, weight: Any, ranks: Order, spans: Spans) -> Order:
@@ -94,12 +95,12 @@ def _by_merit(merit: Doubles, weight: Any, ranks: Order, spans: Spans) -> Order:
     return spans.descending(np.where(weight == 0, -spans.positions, np.where(weight == 1, -ranks, merit)))
 
 
-def _unit(scores: Doubles, spans: Spans) -> Doubles:
-    """Each list's scores mapped to 0..1; NaN is passed over and stays."""
+def _unit(scores: Doubles, spans: Spans, same: float = 0.0) -> Doubles:
+    """Each list's scores mapped to 0..1, or to `same` where they are; NaN is passed over and stays."""
     low, high = (spans.spread(extreme.reduceat(scores, spans.starts)) for extreme in (np.fmin, np.fmax))
     with np.errstate(all="ignore"):
         halves, low, high = scores / 2, low / 2, high / 2  # their difference is finite where that of the scores is not
-        return np.where(high > low, (halves - low) / (high - low), scores - scores)
+        return np.where(high > low, (halves - low) / (high - low), scores - scores + same)
 
 
 FUSIONS: dict[Method, Fusion] = {"rank": fuse_ranks, "mixed": fuse_mixed, "score": fuse_scores, "rrf": fuse_reciprocal}

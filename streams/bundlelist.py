@@ -41,6 +41,7 @@ class Verified(Struct, frozen=True):
 
 class _Evaluation(Struct):
     auc: dict[str, float]
+    split: str
 
 
 def entries(folder: Path) -> list[Entry]:
@@ -147,7 +148,9 @@ def _items(folder: Path) -> int | None:
 
 def _auc(manifest: Manifest) -> float | None:
     try:
-        auc = msgspec.convert(manifest.training.get("evaluation"), _Evaluation).auc
+        measured = msgspec.convert(manifest.training.get("evaluation"), _Evaluation)
     except msgspec.ValidationError:
         return None
+    # Earlier trainings were measured in other phrasings; figures in one column should be comparable.
+    auc = measured.auc if measured.split == "usual" else {}
     return sum(auc.values()) / len(auc) if auc else None

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ranker.fusion import Method
     from streams.settings import Settings
 
-FUSIONS = ("rank", "score", "rrf")
+FUSIONS = ("rank", "mixed", "score", "rrf")
 MOST_ETA = 10.0
 SLOWEST, FASTEST = 0.01, 10_000.0
 

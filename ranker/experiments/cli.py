@@ -182,7 +182,9 @@ def unlike(
         Path, typer.Option(help="A stronger encoder, the embedding judge's; left out where none lies there.")
     ] = Path("var/teacher"),
     requests: Annotated[int, typer.Option(min=1, max=100, help="Wishes of each topic, and as many refusals.")] = 10,
-    unusual: Annotated[bool, typer.Option("--unusual", help="In phrasings as rare as they come.")] = False,
+    unusual: Annotated[
+        bool, typer.Option("--unusual", help="In rare phrasings; give them an --out of their own.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Of the requests drawn, and of the intervals.")] = 7,
 ) -> None:
     """Whether words and catalogues are understood that the towers never saw: recipes, podcasts, courses, products, news.

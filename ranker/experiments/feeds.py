@@ -60,9 +60,9 @@ def steered(
     return shown
 
 
-def judged_feed(pool: Pool, judged: NDArray[np.float32], weight: float, top: int) -> Rows:
-    """The same by rank interpolation with a judge's scores (n,) of the catalogue in place of the towers'."""
+def judged_feed(pool: Pool, judged: NDArray[np.float32], weight: float, method: Method, top: int) -> Rows:
+    """The same with a judge's scores (n,) of the catalogue in place of the towers'."""
     spans, opinion = Spans([len(pool.rows)]), judged[pool.rows]
     ranks = control_ranks(spans.descending(opinion), None, spans)
-    order = FUSIONS["rank"](np.array(pool.scores), opinion, ranks, [weight], spans)
+    order = FUSIONS[method](np.array(pool.scores), opinion, ranks, [weight], spans)
     return pool.rows[order[:top]]

@@ -74,7 +74,7 @@ def journey(
         ALL: after(filtered),
     }
     if specs:
-        judged = [judged_feed(pool, options.judge.scores(spec), weight, FEED) for spec in specs]
+        judged = [judged_feed(pool, options.judge.scores(spec), weight, fusion, FEED) for spec in specs]
         methods[PERFECT] = after(judged)
     own = distance(facts.profiles(target.known[None, :], target.facets), goal)
     start = distance(facts.profiles(before[None, :], target.facets), goal)

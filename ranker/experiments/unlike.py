@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -17,11 +18,12 @@ from ranker.experiments.baselines import backbone_cosines
 from ranker.experiments.bootstrap import Estimate, mean_and_worst, mean_of
 from ranker.experiments.elsewhere import Topic, items, topics
 from ranker.experiments.subject import trained_on
-from ranker.requests.phrasings import Split, pairs
+from ranker.requests.phrasings import pairs
 from ranker.vectors import ItemVectors
 
 Scores = NDArray[np.float32]
 Doubles = NDArray[np.float64]
+Phrasings = Literal["usual", "heldout"]
 Watch = Callable[[str, float], object]
 """Is told a stage's name and which share of it is done."""
 WANTED, REFUSED, BOTH = SIDES = ("topics", "refused topics", "both")
@@ -54,7 +56,7 @@ class Unlike(msgspec.Struct, frozen=True):
     topics: int
     requests: int
     """Wishes of each topic, and as many refusals."""
-    phrasings: Split
+    phrasings: Phrasings
     seed: int
     training_seed: int
     systems: dict[str, System]
@@ -69,7 +71,7 @@ def unlike(
     *,
     requests: int,
     seed: int,
-    phrasings: Split = "usual",
+    phrasings: Phrasings = "usual",
     watch: Watch = lambda *_: None,
 ) -> Unlike:
     """Measures a bundle on other catalogues than its own. `backbone` is the untouched encoder, `teacher` a stronger one.
@@ -102,7 +104,7 @@ def unlike(
     )
 
 
-def questions(requests: int, seed: int, phrasings: Split) -> list[Question]:
+def questions(requests: int, seed: int, phrasings: Phrasings) -> list[Question]:
     """Of each topic `requests` wishes and as many refusals, in shapes of one split, no shape twice for one topic.
 
     A wish and its refusal have the same shape and the same name of the topic: only what makes it a refusal differs.

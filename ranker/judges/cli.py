@@ -19,7 +19,10 @@ def compare_judges(
     items: Annotated[
         int, typer.Option(min=4, help="Items of each request, half of them drawn from those that fit.")
     ] = 40,
-    split: Annotated[Literal["train", "dev", "usual", "heldout"], typer.Option(help="Whose phrasings.")] = "heldout",
+    split: Annotated[
+        Literal["train", "dev", "usual", "heldout"],
+        typer.Option(help="Phrasings; usual and heldout, unusual ones, are both held out."),
+    ] = "heldout",
     seed: Annotated[int, typer.Option(help="Of the requests, users and items.")] = 0,
     teacher: TeacherDir = Path("var/teacher"),
     vectors: VectorsFile = Path("var/vectors.sqlite"),

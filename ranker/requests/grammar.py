@@ -10,7 +10,7 @@ import numpy as np
 from ranker.catalogue import Catalogue
 from ranker.errors import DataError
 from ranker.requests.frames import AFTER, BEFORE, FRAMES
-from ranker.requests.phrasings import Pair, Split, bare, held_out_shapes, pairs, phrasings
+from ranker.requests.phrasings import Pair, Split, bare, held_out, pairs, phrasings
 from ranker.requests.spec import Acclaim, Category, Era, Fact, OwnTaste, Popularity, Spec, Subject, Topic, Words
 from ranker.requests.words import MOOD_WORDS, era_words, names
 
@@ -125,6 +125,8 @@ class Grammar:
         else:
             shape, name = self._shape(split, rng), self.name(fact, split, rng)
             wish, no = shape.wish.format(x=name), shape.refusal.format(x=name)
+            if split == "train" and {bare(wish), bare(no)} & held_out("taste_sentences"):
+                return self.mirrored(fact, split, rng)
         return Request(category, wish, Spec(wanted=(fact,))), Request(refusal, no, Spec(refused=(fact,)))
 
     def name(self, fact: Fact, split: Split, rng: Random) -> str:
@@ -168,7 +170,7 @@ class Grammar:
             frame = rng.choice(FRAMES)
             before, after = rng.choice(BEFORE), rng.choice(AFTER)
             wish, refusal = (f"{before}{frame.sentence}{after}".replace("{w}", rng.choice(side)) for side in frame[1:])
-            if not {bare(wish), bare(refusal)} & held_out_shapes():
+            if not {bare(wish), bare(refusal)} & held_out("pairs"):
                 return Pair(wish, refusal)
 
     def _wish(self, thing: str, split: Split, rng: Random) -> str:
@@ -181,9 +183,12 @@ class Grammar:
         a, b = self.name(wanted, split, rng), self.name(refused, split, rng)
         if rng.random() < 0.7:
             return self._phrased(phrasings("but_not", split), split, rng).format(a=a, b=b)
-        sentences = [self._shape(split, rng).wish.format(x=a), self._shape(split, rng).refusal.format(x=b)]
+        sentences = [self._shape(split, rng).wish.format(x="{a}"), self._shape(split, rng).refusal.format(x="{b}")]
         rng.shuffle(sentences)
-        return rng.choice((", ", " and ", "; ")).join(sentences)
+        joined = rng.choice((", ", " and ", "; ")).join(sentences)
+        if split == "train" and bare(joined) in held_out("but_not"):
+            return self._but_not(wanted, refused, split, rng)
+        return joined.format(a=a, b=b)
 
     def _joined(self, joints: str, pair: Sequence[Subject], split: Split, rng: Random) -> str:
         return self._phrased(phrasings(joints, split), split, rng).format(

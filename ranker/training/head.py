@@ -9,8 +9,8 @@ each found by looking at the tokens that name it, times the chance that there is
 encoder itself makes of those tokens, and where they lie in the subspace of the judged facts, which is what a head learns:
 words that no training had keep the meaning that the encoder gives them. A request about one thing has both directions the
 same, so that things are named alike whether they are wanted or not. Between yes and no the sum is short, and bringing it to
-unit length would blow up the last digits of what was read; so a fixed vector is added along which the items hardly differ. It
-changes next to no order, and a request half understood moves scores half as far.
+unit length would blow up the last digits of what was read; so a fixed vector is added along which neither items nor
+other texts differ much. It changes next to no order, and a request half understood moves scores half as far.
 """
 
 from pathlib import Path
@@ -118,9 +118,12 @@ class Head(nn.Module):
             getattr(self, f"{name}_deviation").copy_(deviation.clamp(min=float(deviation.median()) + 1e-6))
 
     @torch.no_grad()
-    def add_neutral(self, read: Reading, items: Tensor) -> None:
-        """Set the fixed vector by what this head makes of some texts, and by `items` (m, d), whatever may be ranked."""
-        _, directions = torch.linalg.eigh(torch.cov(items.T.double()))  # by ascending variance, in columns
+    def add_neutral(self, read: Reading, *pools: Tensor) -> None:
+        """Set the fixed vector by what this head makes of some texts, and by what may be ranked: pools of items (m, d), each of
+        which weighs the same."""
+        _, directions = torch.linalg.eigh(
+            torch.stack([torch.cov(pool.T.double()) for pool in pools]).sum(dim=0)
+        )  # by ascending variance, in columns
         least = directions[:, : min(NEUTRAL_DIRECTIONS, max(1, len(directions) // 4))].float()
         # As flat as it can be: what stands out in one component would cost all others their resolution once quantized.
         signs = torch.randn(NEUTRAL_TRIES, len(least), generator=torch.Generator().manual_seed(0)).sign()

@@ -169,7 +169,7 @@ def run_training(
     report = unusual = zero_shot = None
     if measured:
         report = evaluate(measured, "usual", request.embed, trained.item_vectors)
-        unusual = evaluate(oddly, "heldout", request.embed, trained.item_vectors)
+        unusual = evaluate(oddly, "heldout", request.embed, trained.item_vectors) if oddly else None
         zero_shot = evaluate(measured, "usual", lambda _: untouched, trained.zero_shot_vectors)
     record = TrainingRecord(
         backbone=backbone_name(backbone),

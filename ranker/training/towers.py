@@ -54,7 +54,10 @@ class Tower(nn.Module):
             raise DataError(f"the backbone has {len(encoder.encoder.layer)} layers; training needs more than {layers}")
         encoder.embeddings.requires_grad_(False)
         encoder.encoder.layer[:layers].requires_grad_(False)
-        self._frozen = {name: each.bfloat16() for name, each in encoder.named_parameters() if not each.requires_grad}
+        if HALF:  # once, not in every step: the table of words is the larger half
+            self._frozen = {
+                name: each.bfloat16() for name, each in encoder.named_parameters() if not each.requires_grad
+            }
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, cut at MAX_LENGTH, not padded."""
@@ -109,8 +112,9 @@ class Tower(nn.Module):
         size = max(-(-len(order) // PARTS), SMALLEST_PART)
         weights = None
         if HALF:
-            weights = {name: each.bfloat16() for name, each in self.encoder.named_parameters() if each.requires_grad}
-            weights |= self._frozen
+            weights = self._frozen | {
+                name: each.bfloat16() for name, each in self.encoder.named_parameters() if each.requires_grad
+            }
         with sdpa_kernel(ATTENTION):
             parts = [
                 self._hidden([tokens[row] for row in order[start : start + size]], weights)

@@ -174,7 +174,7 @@ def train(
         *([Triples(questions, sum(course.share for course in courses), seed)] if questions else []),
     ]
     tuned = tune(request, taught.misunderstood, sources, vectors, tuning, seed, watch, checkpoint, measure, patience)
-    add_neutral(request, batches, vectors)
+    add_neutral(request, batches, *vectors.split([len(catalogue), len(other.texts)]))
     return Trained(
         request,
         item,

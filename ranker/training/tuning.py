@@ -82,15 +82,15 @@ def tune(
     return Tuned(descent, stopping.step if stopping else None)
 
 
-def add_neutral(tower: Tower, batches: Batches, item_vectors: Tensor) -> None:
+def add_neutral(tower: Tower, batches: Batches, items: Tensor, others: Tensor) -> None:
     """Give the head its fixed vector between yes and no, the last of training, by what the tower makes of some requests.
 
-    `item_vectors` (n, d) are of the catalogue and of texts that are none of it: a vector along which only the catalogue's own
-    hardly differ has an order of all others.
+    `items` (n, d) are the catalogue's and `others` (m, d) texts that are none of it: a vector along which only the catalogue's
+    own hardly differ has an order of all others.
     """
     assert tower.head is not None
     batches.begin("neutral")
     readings = Readings()
     for _, reading in tower.reader().read([drawn.text for drawn in batches.draw(NEUTRAL_BY)]):
         readings.append(reading)
-    tower.head.eval().add_neutral(readings.of(range(len(readings))), item_vectors)
+    tower.head.eval().add_neutral(readings.of(range(len(readings))), items, others)

@@ -53,7 +53,7 @@ def test_activate_list_and_roll_back(run: Run, store: Store) -> None:
 
 def test_the_training_s_figure_is_listed(run: Run, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(bundle_folder(), tmp_path / "copy"))
-    version = reseal(copy, training={"evaluation": {"split": "heldout", "auc": {"topic": 0.9, "era": 0.8}}})
+    version = reseal(copy, training={"evaluation": {"split": "usual", "auc": {"topic": 0.9, "era": 0.8}}})
     run("activate", str(copy))
     assert listed(run)[version]["auc"] == pytest.approx(0.85)
     assert "0.850" in run("list").output

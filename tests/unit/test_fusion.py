@@ -70,6 +70,8 @@ def test_mixed_fusion_by_hand() -> None:
     control[1] = -np.inf  # the others: 1, ⅓ + 1, 0.56
     assert fused(fusion.fuse_mixed, base, control, np.array([3, 1, 0, 2]), 0.5) == [1, 2, 0, 3]
     assert fused(fusion.fuse_mixed, base[:1], control[:1], np.array([0]), 0.5) == [0]
+    control[1:] = -np.inf  # one item alone has a vector: nothing tells it from the others
+    assert fused(fusion.fuse_mixed, base, control, np.arange(4), 0.8) == [0, 1, 2, 3]
 
 
 def test_score_fusion_by_hand() -> None:

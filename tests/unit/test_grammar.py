@@ -10,7 +10,7 @@ from ranker.catalogue import Catalogue, Item
 from ranker.errors import DataError
 from ranker.requests import CATEGORIES, Category, Grammar, Spec, Split
 from ranker.requests.frames import FRAMES
-from ranker.requests.phrasings import bare, held_out_shapes, pairs, phrasings
+from ranker.requests.phrasings import bare, held_out, pairs, phrasings
 from ranker.requests.spec import Acclaim, Era, OwnTaste, Popularity, Topic
 from ranker.requests.words import topic_words
 from tests.unit.small_data import small_dataset
@@ -91,14 +91,20 @@ def test_training_says_nothing_that_is_held_out_with_or_without_capitals_and_poi
         return {bare(side) for line in phrasings(name, split) for side in line.split("\t")}
 
     for name in FILES - {"nouns"}:
-        assert not bared(name, "usual") & bared(name, "train"), name
+        for split in ("dev", "usual", "heldout"):
+            assert not bared(name, split) & bared(name, "train"), (name, split)
     built = {bare(frame.sentence.replace("{w}", word)) for frame in FRAMES for word in (*frame.yes, *frame.no)}
-    assert built & held_out_shapes()
+    assert built & held_out("pairs")
     grammar, random = Grammar(small_dataset().catalogue), Random(1)
     monkeypatch.setattr(grammar, "name", lambda *_: "{x}")
     topic = grammar.topics[0]
     drawn = {bare(each.text) for _ in range(20_000) for each in grammar.mirrored(topic, "train", random)}
-    assert not drawn & held_out_shapes()
+    assert not drawn & held_out("pairs")
+    both = {bare(grammar._but_not(topic, topic, "train", random).replace("{x}", "{a}")) for _ in range(20_000)}
+    assert not both & {bare(line.replace("{b}", "{a}")) for line in held_out("but_not")}
+    monkeypatch.undo()
+    drawn = {bare(each.text) for _ in range(20_000) for each in grammar.mirrored(OwnTaste(), "train", random)}
+    assert not drawn & held_out("taste_sentences")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from ranker.errors import BundleError, ConfigError, DataError
 from ranker.fusion import FUSIONS
 from ranker.rank import rank
 from ranker.run import Steering
+from streams import replayoptions
 from streams.replay import onepass
 from streams.replay.job import replay
 from streams.replay.parts import read_part
@@ -92,7 +93,7 @@ def test_each_variant_is_a_replay_of_its_own(tmp_path: Path, method: Any) -> Non
     log.write_bytes(b"\n".join(mixed()))
     bundles, weights = [Path("small"), Path("other")], [0.0, 0.4, 1.0]
     together = replay(job_of(log, tmp_path / "all", bundles=bundles, weights=weights, fusions=list(FUSIONS)))
-    assert len(together.plan.variants) == 18
+    assert len(together.plan.variants) == 6 * len(FUSIONS)
     for number, variant in enumerate(together.plan.variants):
         if variant.fusion == method:
             job = job_of(
@@ -234,3 +235,7 @@ def test_progress_never_goes_back(tmp_path: Path) -> None:
     )
     assert told == sorted(told)
     assert told[-1] == (log.stat().st_size, 200)
+
+
+def test_every_fusion_can_be_asked_for() -> None:
+    assert replayoptions.fusions(",".join(FUSIONS)) == list(FUSIONS)

@@ -23,6 +23,7 @@ from ranker.training.losses import correlation  # noqa: E402
 from ranker.training.readings import Readings  # noqa: E402
 from ranker.training.targets import item_targets  # noqa: E402
 from ranker.training.towers import Tower, load_encoder, load_tokenizer, pad  # noqa: E402
+from tests.unit.tiny_backbone import backbone  # noqa: E402
 
 
 def batches(seed: int = 5) -> Batches:
@@ -158,15 +159,35 @@ def test_every_text_is_in_one_batch_of_a_round() -> None:
 @torch.no_grad()  # type: ignore[untyped-decorator]
 def test_the_neutral_vector_shortens_what_is_undecided_and_moves_no_order() -> None:
     head, read = small_head(), some_readings().of(range(50))
-    items = torch.rand(40, 6)
-    items[:, 3] = 0.5  # two directions in which no two items differ
-    items[:, 5] = items[:, 2]
+    items, others = torch.rand(400, 6), torch.rand(40, 6)
+    items[:, 3:] = 0.5  # in three directions no two items differ, and in two of them no two of the others
+    others[:, 3] = 0.5
+    others[:, 5] = others[:, 4]
     before = head(read)
-    head.add_neutral(read, items)
+    head.add_neutral(read, items, others)
     moved = head(read) - before
     torch.testing.assert_close(moved, moved[:1].expand_as(moved), atol=1e-5, rtol=0)
     assert moved[0].norm() == pytest.approx(NEUTRAL * float(before.norm(dim=1).median()), rel=1e-4)
-    torch.testing.assert_close((items @ moved[0]).std(), torch.tensor(0.0), atol=1e-4, rtol=0)
+    for some in (items, others):
+        torch.testing.assert_close((some @ moved[0]).std(), torch.tensor(0.0), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("half", [True, False])
+def test_in_training_weights_are_halved_and_gradients_are_not(monkeypatch: pytest.MonkeyPatch, half: bool) -> None:
+    monkeypatch.setattr("ranker.training.towers.HALF", half)
+    tower = Tower.load(backbone())
+    tower.freeze(1)
+    texts = [f"{'more ' * (place % 5)}drama of the {place}s" for place in range(40)]
+    vectors, order = tower.in_parts(tower.tokenize(texts))
+    whole = torch.from_numpy(tower.eval().embed([texts[place] for place in order]))
+    assert ((vectors * whole).sum(dim=1) > (0.999 if half else 0.99999)).all()
+    torch.autograd.backward(vectors.sum())
+    for name, weight in tower.encoder.named_parameters():
+        if "pooler" not in name:
+            assert (weight.grad is not None) == weight.requires_grad, name
+        if weight.grad is not None:
+            assert weight.grad.dtype == torch.float32
+            assert weight.grad.isfinite().all()
 
 
 @pytest.mark.parametrize(("requests", "items"), [(300, 60), (40, 200)])

@@ -45,6 +45,6 @@ def bare(phrasing: str) -> str:
 
 
 @cache
-def held_out_shapes() -> frozenset[str]:
-    """Both sides of every shape that no training may say, `bare`."""
-    return frozenset(bare(side) for split in _HELD_OUT for pair in pairs("pairs", split) for side in pair)
+def held_out(name: str) -> frozenset[str]:
+    """The lines of a file that no training may say, each side of them `bare`."""
+    return frozenset(bare(side) for split in _HELD_OUT for line in phrasings(name, split) for side in line.split("\t"))
