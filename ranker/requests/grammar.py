@@ -126,7 +126,7 @@ class Grammar:
             shape, name = self._shape(split, rng), self.name(fact, split, rng)
             wish, no = shape.wish.format(x=name), shape.refusal.format(x=name)
             if split == "train" and {bare(wish), bare(no)} & held_out("taste_sentences"):
-                return self.mirrored(fact, split, rng)
+                wish, no = self._phrased(pairs("taste_sentences", split), split, rng)
         return Request(category, wish, Spec(wanted=(fact,))), Request(refusal, no, Spec(refused=(fact,)))
 
     def name(self, fact: Fact, split: Split, rng: Random) -> str:
@@ -164,14 +164,13 @@ class Grammar:
 
     def _shape(self, split: Split, rng: Random) -> Pair:
         """One of the written shapes or, in training, now and then one put together from a frame."""
-        if split != "train" or rng.random() >= FRAMED:
-            return self._phrased(pairs("pairs", split), split, rng)
-        while True:
+        if split == "train" and rng.random() < FRAMED:
             frame = rng.choice(FRAMES)
             before, after = rng.choice(BEFORE), rng.choice(AFTER)
             wish, refusal = (f"{before}{frame.sentence}{after}".replace("{w}", rng.choice(side)) for side in frame[1:])
             if not {bare(wish), bare(refusal)} & held_out("pairs"):
                 return Pair(wish, refusal)
+        return self._phrased(pairs("pairs", split), split, rng)
 
     def _wish(self, thing: str, split: Split, rng: Random) -> str:
         return self._shape(split, rng).wish.format(x=thing)
@@ -181,14 +180,13 @@ class Grammar:
 
     def _but_not(self, wanted: Subject, refused: Subject, split: Split, rng: Random) -> str:
         a, b = self.name(wanted, split, rng), self.name(refused, split, rng)
-        if rng.random() < 0.7:
-            return self._phrased(phrasings("but_not", split), split, rng).format(a=a, b=b)
-        sentences = [self._shape(split, rng).wish.format(x="{a}"), self._shape(split, rng).refusal.format(x="{b}")]
-        rng.shuffle(sentences)
-        joined = rng.choice((", ", " and ", "; ")).join(sentences)
-        if split == "train" and bare(joined) in held_out("but_not"):
-            return self._but_not(wanted, refused, split, rng)
-        return joined.format(a=a, b=b)
+        if rng.random() >= 0.7:
+            sentences = [self._shape(split, rng).wish.format(x="{a}"), self._shape(split, rng).refusal.format(x="{b}")]
+            rng.shuffle(sentences)
+            joined = rng.choice((", ", " and ", "; ")).join(sentences)
+            if split != "train" or bare(joined) not in held_out("but_not"):
+                return joined.format(a=a, b=b)
+        return self._phrased(phrasings("but_not", split), split, rng).format(a=a, b=b)
 
     def _joined(self, joints: str, pair: Sequence[Subject], split: Split, rng: Random) -> str:
         return self._phrased(phrasings(joints, split), split, rng).format(
