@@ -133,7 +133,7 @@ def train(
 
     First the items: a few thousand requests are judged over the whole catalogue, the judgments are factorised, and the
     item tower learns to put each item where that says. Then the requests: thousands of them are read once, and a head over
-    all layers of the request tower learns what they want of the items; then the whole request tower does. Nearly a third
+    three layers of the request tower learns what they want of the items; then the whole request tower does. Nearly a third
     of them are about common words, over texts that are no items, so that nothing is forgotten.
 
     A training of over five minutes that was killed goes on with the same command, from at most half a minute before.

@@ -182,15 +182,13 @@ def unlike(
         Path, typer.Option(help="A stronger encoder, the embedding judge's; left out where none lies there.")
     ] = Path("var/teacher"),
     requests: Annotated[int, typer.Option(min=1, max=100, help="Wishes of each topic, and as many refusals.")] = 10,
-    unusual: Annotated[
-        bool, typer.Option("--unusual", help="In rare phrasings; give them an --out of their own.")
-    ] = False,
     seed: Annotated[int, typer.Option(help="Of the requests drawn, and of the intervals.")] = 7,
 ) -> None:
     """Whether words and catalogues are understood that the towers never saw: recipes, podcasts, courses, products, news.
 
     AUC within each domain of wishes for a topic and of refusals, mean and worst domain, with 95 % intervals over topics;
-    beside the towers, which embed the items as a worker does with new ones, the untouched encoder and a stronger one.
+    beside the towers, which embed the items as a worker does with new ones, the untouched encoder and a stronger one. In usual
+    phrasings held out and, the means alone, in unusual ones.
 
     The 400 items and their 40 topics come with ctrlrec: no data set is read.
 
@@ -209,7 +207,6 @@ def unlike(
             teacher,
             requests=requests,
             seed=seed,
-            phrasings="heldout" if unusual else "usual",
             watch=watch,
         )
         write_report(outcome, out)

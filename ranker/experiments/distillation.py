@@ -64,6 +64,8 @@ class Distillation(msgspec.Struct, frozen=True):
     systems: dict[str, System]
     unusual: dict[str, Estimate]
     """Category to the towers' AUC on the same requests in unusual phrasings."""
+    unusual_mean: Estimate | None
+    """Over categories."""
     slices: list[Slice]
     costs: list[Cost]
     worst_request: dict[str, str]
@@ -137,10 +139,11 @@ def distillation(
         trained_without=subject.trained.without,
         systems=systems,
         unusual=_by_category(asked, odd, seed),
+        unusual_mean=(unusual := _mean(asked, odd, seed)),
         slices=[
             Slice("usual phrasings", _mean(asked, _aucs(asked, in_known_words), seed), _mean(asked, aucs, seed),
                   "the same requests of the same users, in training phrasings and in usual ones held out"),
-            Slice("unusual phrasings", _mean(asked, _aucs(asked, in_known_words), seed), _mean(asked, odd, seed),
+            Slice("unusual phrasings", _mean(asked, _aucs(asked, in_known_words), seed), unusual,
                   "the same, and unusual ones held out"),
             Slice("users", _mean(by_others, _aucs(by_others, of_others), seed), _mean(asked, aucs, seed),
                   "other requests, in usual phrasings on both sides"),
@@ -165,17 +168,14 @@ def _system(asked: Sequence[Case], scores: Scores, alignment: Doubles, otherwise
         "ndcg@10": _each(ndcg, scores, asked),
     }
     strata: list[str] = [case.category for case in asked]
-    names = list(dict.fromkeys(strata))
-    rows = {name: np.array([category == name for category in strata]) for name in names}
-    categories = {
-        name: {measure: mean_of(values[rows[name]], seed) for measure, values in figures.items()} for name in names
-    }
+    by_measure = {measure: _by_category(asked, values, seed) for measure, values in figures.items()}
+    categories = {name: {measure: by[name] for measure, by in by_measure.items()} for name in by_measure["auc"]}
     diagram = reliability(alignment.ravel(), relevant.ravel(), weights.ravel())
     agreement = np.array([spearman(*pair) for pair in zip(scores, otherwise, strict=True)])
     return System(
         mean={measure: mean_and_worst(values, strata, seed)[0] for measure, values in figures.items()},
         worst=mean_and_worst(figures["auc"], strata, seed)[1],
-        worst_category=min(names, key=lambda name: categories[name]["auc"].value),
+        worst_category=min(categories, key=lambda name: categories[name]["auc"].value),
         categories=categories,
         paraphrase=mean_of(agreement, seed),
         calibration_error=diagram.error,

@@ -1,7 +1,7 @@
 """Where a user would like their feed to be, and what they could try to get there: filters, or words."""
 
 from collections.abc import Sequence
-from itertools import combinations, permutations
+from itertools import combinations, permutations, product
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -84,7 +84,11 @@ def all_requests(grammar: Grammar) -> list[Spec]:
     specs = [Spec((fact,)) for fact in facts] + [Spec(refused=(fact,)) for fact in (*facts, Acclaim("low"))]
     specs += [Spec(pair) for pair in grammar.pairs] + [Spec(both) for both in grammar.topic_eras]
     specs += [Spec((topic, other), any_of=True) for topic, other in combinations(singles, 2)]
-    return specs + [Spec((topic,), (other,)) for topic, other in permutations(singles, 2)]
+    specs += [Spec((topic,), (other,)) for topic, other in permutations(singles, 2)]
+    of_two_kinds = product(facts, (*facts, Acclaim("low")))
+    return specs + [
+        Spec((wanted,), (refused,)) for wanted, refused in of_two_kinds if type(wanted) is not type(refused)
+    ]
 
 
 def passing(facts: Facts, chosen: Filter) -> NDArray[np.bool_]:

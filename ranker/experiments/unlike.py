@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Literal
 
 import msgspec
 import numpy as np
@@ -18,12 +17,11 @@ from ranker.experiments.baselines import backbone_cosines
 from ranker.experiments.bootstrap import Estimate, mean_and_worst, mean_of
 from ranker.experiments.elsewhere import Topic, items, topics
 from ranker.experiments.subject import trained_on
-from ranker.requests.phrasings import pairs
+from ranker.requests.phrasings import Split, pairs
 from ranker.vectors import ItemVectors
 
 Scores = NDArray[np.float32]
 Doubles = NDArray[np.float64]
-Phrasings = Literal["usual", "heldout"]
 Watch = Callable[[str, float], object]
 """Is told a stage's name and which share of it is done."""
 WANTED, REFUSED, BOTH = SIDES = ("topics", "refused topics", "both")
@@ -56,10 +54,12 @@ class Unlike(msgspec.Struct, frozen=True):
     topics: int
     requests: int
     """Wishes of each topic, and as many refusals."""
-    phrasings: Phrasings
     seed: int
     training_seed: int
     systems: dict[str, System]
+    """On requests in usual phrasings."""
+    unusual: dict[str, dict[str, Estimate]]
+    """System to side to the mean over domains, of as many requests in unusual phrasings."""
     notes: list[str]
     """What was left out, and why."""
 
@@ -71,7 +71,6 @@ def unlike(
     *,
     requests: int,
     seed: int,
-    phrasings: Phrasings = "usual",
     watch: Watch = lambda *_: None,
 ) -> Unlike:
     """Measures a bundle on other catalogues than its own. `backbone` is the untouched encoder, `teacher` a stronger one.
@@ -86,8 +85,8 @@ def unlike(
     elif teacher is not None:
         notes.append(f"no stronger encoder lies in {teacher}; `ctrlrec synthesize --judge embedding` fetches one")
 
-    asked = questions(requests, seed, phrasings)
-    wordings, texts = [question.text for question in asked], [item.text for item in items()]
+    asked, oddly = (questions(requests, seed, split) for split in ("usual", "heldout"))
+    wordings, texts = [question.text for question in asked + oddly], [item.text for item in items()]
     scores = {"towers": served(bundle, wordings, texts, partial(watch, "towers"))}
     for name, encoder in encoders.items():
         scores[name] = backbone_cosines(encoder, wordings, texts, partial(watch, f"{name} encoder"))
@@ -96,22 +95,22 @@ def unlike(
         items=len(texts),
         topics=len(topics()),
         requests=requests,
-        phrasings=phrasings,
         seed=seed,
         training_seed=training_seed,
-        systems={name: _system(figures(asked, each), seed) for name, each in scores.items()},
+        systems={name: _system(figures(asked, each[: len(asked)]), seed) for name, each in scores.items()},
+        unusual={name: _system(figures(oddly, each[len(asked) :]), seed).mean for name, each in scores.items()},
         notes=notes,
     )
 
 
-def questions(requests: int, seed: int, phrasings: Phrasings) -> list[Question]:
+def questions(requests: int, seed: int, split: Split) -> list[Question]:
     """Of each topic `requests` wishes and as many refusals, in shapes of one split, no shape twice for one topic.
 
     A wish and its refusal have the same shape and the same name of the topic: only what makes it a refusal differs.
     """
     random, asked = Random(seed), []
     for topic in topics():
-        for shape in random.sample(pairs("pairs", phrasings), requests):
+        for shape in random.sample(pairs("pairs", split), requests):
             name = random.choice(topic.names)
             asked.append(Question(topic, shape.wish.format(x=name), refused=False))
             asked.append(Question(topic, shape.refusal.format(x=name), refused=True))

@@ -13,11 +13,10 @@ MEANINGS = {
     "zero-shot": "the untouched encoder, such as towers are trained from",
     "stronger": "the embedding judge's encoder, untouched, too",
 }
-NAMED = {"usual": "usual", "heldout": "unusual"}
 PAGE = """# Unlike catalogues: are words and items understood that no training had?
 
 Bundle `{bundle}` (trained with seed {training_seed}) on five small catalogues unlike its own, {items} items and {topics}
-topics in all; of each topic {requests} wishes and as many refusals of the same shapes, in {phrasings} phrasings that
+topics in all; of each topic {requests} wishes and as many refusals of the same shapes, in usual phrasings that
 training never saw; drawn with seed {seed}. Brackets are 95 % bootstrap intervals over topics, drawn domain by domain.
 
 ![AUC by domain](unlike.png)
@@ -29,6 +28,9 @@ AUC: of a wish, an item that lists the topic above one of its domain that does n
 mean over the topics of a domain, then over domains. *Both* is the mean of the two: an encoder that hears what a request
 is about, but not whether it is wanted, has as much less than 0.5 of the one as it has more of the other, and 0.5 of both.
 
+In unusual phrasings, as many requests, mean over domains:
+
+{unusual}
 {notes}## By domain
 
 {domains}
@@ -53,7 +55,7 @@ def page(outcome: Unlike) -> str:
     """The Markdown page."""
     return PAGE.format(
         bundle=outcome.bundle, training_seed=outcome.training_seed, items=outcome.items, topics=outcome.topics,
-        requests=outcome.requests, seed=outcome.seed, phrasings=NAMED[outcome.phrasings],
+        requests=outcome.requests, seed=outcome.seed,
         systems=table(
             ["", "", *SIDES, "note"],
             [
@@ -64,6 +66,9 @@ def page(outcome: Unlike) -> str:
                     ["", "worst domain", *(f"{each.worst[side]} ({each.worst_domain[side]})" for side in SIDES), ""],
                 )
             ],
+        ),
+        unusual=table(
+            ["", *SIDES], [[name, *(means[side] for side in SIDES)] for name, means in outcome.unusual.items()]
         ),
         notes="".join(f"Left out: {note}.\n\n" for note in outcome.notes),
         domains=table(
@@ -79,9 +84,7 @@ def page(outcome: Unlike) -> str:
 
 def terminal_table(outcome: Unlike) -> Table:
     """AUC by domain of every system, for the terminal."""
-    shown = Table(
-        title=f"AUC on unlike catalogues, {WANTED} / {REFUSED}, {outcome.topics} topics, {NAMED[outcome.phrasings]} phrasings"
-    )
+    shown = Table(title=f"AUC on unlike catalogues, {WANTED} / {REFUSED}, {outcome.topics} topics")
     shown.add_column("domain")
     for name in outcome.systems:
         shown.add_column(name, justify="right")
@@ -93,15 +96,16 @@ def terminal_table(outcome: Unlike) -> Table:
     shown.add_section()
     for side in SIDES:
         shown.add_row(side, *(str(each.mean[side]) for each in outcome.systems.values()))
+    shown.add_section()
+    for side in SIDES:
+        shown.add_row(f"{side}, unusual phrasings", *(str(each[side]) for each in outcome.unusual.values()))
     return shown
 
 
 def _draw(outcome: Unlike, path: Path) -> None:
     domains, last = list(outcome.systems["towers"].domains), len(outcome.systems) - 1
     means = len(domains) + 0.22
-    with figure(
-        path, f"AUC on catalogues unlike the bundle's own, {NAMED[outcome.phrasings]} phrasings", 2, width=9.5
-    ) as axes:
+    with figure(path, "AUC on catalogues unlike the bundle's own", 2, width=9.5) as axes:
         for each, side in zip(axes, (WANTED, REFUSED), strict=True):
             for place, (name, system) in enumerate(outcome.systems.items()):
                 estimates = [*(system.domains[domain][side] for domain in domains), system.mean[side]]

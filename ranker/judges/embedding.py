@@ -30,6 +30,19 @@ FitCurve = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """(topics, n) cosines to (topics, n) fits in [0, 1]."""
 
 
+class Remembered:
+    """An encoder that reads each text once."""
+
+    def __init__(self, embed: Embed) -> None:
+        self._embed, self._vectors = embed, dict[str, NDArray[np.float32]]()
+
+    def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(n, d) unit vectors."""
+        if new := [text for text in dict.fromkeys(texts) if text not in self._vectors]:
+            self._vectors.update(zip(new, self._embed(new), strict=True))
+        return np.stack([self._vectors[text] for text in texts])
+
+
 class TopicFits:
     """How well each text of a pool fits a topic in any words."""
 

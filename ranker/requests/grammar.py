@@ -108,7 +108,7 @@ class Grammar:
             case Spec((), refused, _) if refused:
                 name = " or ".join(self.name(fact, split, rng) for fact in refused)
                 return self._shape(split, rng).refusal.format(x=name)
-            case Spec((Topic() | Words() as wanted,), (Topic() | Words() as refused,), _):
+            case Spec((wanted,), (refused,), _):
                 return self._but_not(wanted, refused, split, rng)
             case Spec((Topic() | Words() as topic, Era() as era), (), False):
                 return self._wish(self._in_era(topic, era, split, rng), split, rng)
@@ -178,7 +178,7 @@ class Grammar:
     def _in_era(self, topic: Subject, era: Era, split: Split, rng: Random) -> str:
         return f"{self.name(topic, split, rng)} {self._phrased(era_words(era, split), split, rng)}"
 
-    def _but_not(self, wanted: Subject, refused: Subject, split: Split, rng: Random) -> str:
+    def _but_not(self, wanted: Fact, refused: Fact, split: Split, rng: Random) -> str:
         a, b = self.name(wanted, split, rng), self.name(refused, split, rng)
         if rng.random() >= 0.7:
             sentences = [self._shape(split, rng).wish.format(x="{a}"), self._shape(split, rng).refusal.format(x="{b}")]

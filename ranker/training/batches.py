@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ranker.errors import DataError
 from ranker.judges.question import CatalogueJudge
 from ranker.requests import Category, Grammar, Request, Split
-from ranker.requests.spec import Spec
+from ranker.requests.spec import Spec, Topic, Words
 from ranker.requesttext import request_text
 from ranker.taste import Taste
 
@@ -32,6 +32,9 @@ ALONE: dict[Category, float] = {
     "topic_era": 0.08,
     "exclusion": 0.07,
 }
+COMPOUND = 0.25
+"""Of the requests that are one each, how many want one thing and refuse another of another kind, "something old but nothing
+that everybody has seen": in none of the ten categories, but said by readers all the same."""
 
 
 class Drawn(NamedTuple):
@@ -92,6 +95,7 @@ class Batches:
                 f"training without {', '.join(sorted(self._without))}: leave one of {', '.join(SINGLE_FACTS)} "
                 f"and one of {', '.join(name for name in ALONE if name not in SINGLE_FACTS)} in it"
             )
+        self._compound = COMPOUND if len(self._facts) > 1 and "exclusion" not in self._without else 0
 
     def begin(self, phase: str) -> None:
         """Draw what this phase of a training has, whatever was drawn before."""
@@ -108,9 +112,9 @@ class Batches:
     def draw(self, requests: int) -> list[Drawn]:
         """The next requests, not judged yet."""
         drawn: list[Drawn] = []
-        for request in self._requests(requests):
+        for text, spec in self._requests(requests):
             taste = self._random.choice(self._tastes) if self._tastes else None
-            drawn.append(Drawn(self._text(request, taste), request.spec, taste))
+            drawn.append(Drawn(self._with_taste(text, spec, taste), spec, taste))
         return drawn
 
     def judge(self, drawn: Sequence[Drawn]) -> Judged:
@@ -129,22 +133,36 @@ class Batches:
         """The next requests, and what the judge says of the whole catalogue."""
         return self.judge(self.draw(requests))
 
-    def _requests(self, count: int) -> list[Request]:
+    def _requests(self, count: int) -> list[tuple[str, Spec]]:
         """Mirrored pairs next to each other, then the others; some more are drawn for what is left out."""
         drawn: list[Request] = []
         pairs = round(count * MIRRORED / 2)
         for category in self._random.choices(list(self._facts), list(self._facts.values()), k=pairs):
             drawn += self._grammar.mirrored(self._grammar.fact(category, self._random), self._split, self._random)
-        drawn = [request for request in drawn if request.category not in self._without]
-        while len(drawn) < count:
+        said = [(request.text, request.spec) for request in drawn if request.category not in self._without]
+        while len(said) < count:
+            if self._random.random() < self._compound:
+                said += self._compounds()
+                continue
             (category,) = self._random.choices(list(self._alone), list(self._alone.values()))
             request = self._grammar.draw(category, self._split, self._random)
             # What a catalogue cannot satisfy is drawn as another category, which may be one that is left out.
-            drawn += [request] if request.category not in self._without else []
-        return drawn
+            said += [(request.text, request.spec)] if request.category not in self._without else []
+        return said
 
-    def _text(self, request: Request, taste: Taste | None) -> str:
+    def _compounds(self) -> list[tuple[str, Spec]]:
+        """One of another kind refused than is wanted; none where a topic would go without a topic, or that is left out."""
+        kinds = self._random.sample(list(self._facts), 2)
+        wanted, refused = (self._grammar.fact(kind, self._random) for kind in kinds)
+        if isinstance(wanted, Topic | Words) and (
+            isinstance(refused, Topic | Words) or "topic_without" in self._without
+        ):
+            return []
+        spec = Spec((wanted,), (refused,))
+        return [(self._grammar.phrased(spec, self._split, self._random), spec)]
+
+    def _with_taste(self, text: str, spec: Spec, taste: Taste | None) -> str:
         """With the user's taste where the request is about it, and now and then where it should not matter."""
-        if taste is None or not (request.spec.about_user or self._random.random() < TOLD):
-            return request_text(request.text, None)
-        return request_text(request.text, taste.text())
+        if taste is None or not (spec.about_user or self._random.random() < TOLD):
+            return request_text(text, None)
+        return request_text(text, taste.text())

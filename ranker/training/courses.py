@@ -5,7 +5,7 @@ are then worse than the backbone that they came from. So some of the requests ar
 items of the catalogue, as an embedding model judges them: the untouched backbone itself or a stronger one.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any, NamedTuple, Protocol
 
@@ -19,6 +19,7 @@ from ranker.judges.embedding import Embed, EmbeddingJudge, FitCurve, TopicFits, 
 from ranker.judges.rule import RuleJudge
 from ranker.requests import Category, Grammar
 from ranker.requests.grammar import USUAL
+from ranker.requests.spec import Spec, Words
 from ranker.requests.vocabulary import common_words
 from ranker.training.batches import Batches, Drawn
 
@@ -49,6 +50,8 @@ class Scored(NamedTuple):
     """(b, 3, k) of each request as a whole, of what it wants and of what it refuses; NaN where nothing is said."""
     present: NDArray[np.float32]
     """(b, 2), 1 where something is wanted, where something is refused."""
+    meant: NDArray[np.float32] | None = None
+    """(b, 2, d) unit vectors of what is wanted and of what is refused, where they are known."""
 
 
 class Source(Protocol):
@@ -82,6 +85,8 @@ class Course(NamedTuple):
     """(k,) the same items, among all vectors of a training."""
     share: float
     """Of the requests."""
+    meaning: Mapping[str, NDArray[np.float32]] | None = None
+    """The untouched encoder's own vector (d,) of each topic, where requests are about nothing else."""
 
     def begin(self, phase: str) -> None:
         """Draw what this phase has, whatever was drawn before."""
@@ -96,7 +101,10 @@ class Course(NamedTuple):
         judged = self.batches.judge(drawn)
         some = torch.randperm(len(self.rows))[:items].numpy()
         scores = np.concatenate([judged.scores[:, None], judged.sides], axis=1)[:, :, self.columns[some]]
-        return Scored(judged.texts, self.rows[some], scores, judged.present)
+        meant = None
+        if self.meaning is not None:
+            meant = np.stack([_meant(each.spec, self.meaning) for each in drawn])
+        return Scored(judged.texts, self.rows[some], scores, judged.present, meant)
 
 
 class Beyond(NamedTuple):
@@ -133,18 +141,22 @@ def open_course(
     words: Sequence[str],
     embed: Embed,
     curve: FitCurve,
+    untouched: Embed,
     first_row: int,
     seed: int,
     without: Collection[Category] = (),
     usual: float = USUAL,
 ) -> Course | None:
-    """Requests about words, judged on texts whose vectors lie from `first_row` on; none where `without` leaves none."""
+    """Requests about words, judged on texts whose vectors lie from `first_row` on; none where `without` leaves none.
+
+    `embed` is the judge's encoder, `untouched` what the towers start from."""
     if "topic" in without or {"either", "topic_without", "exclusion"} <= set(without):
         return None
     grammar, judge = _open(texts, words, embed, curve, usual)
     columns = np.random.default_rng(seed).permutation(len(texts))[:MOST_COLUMNS]
     batches = Batches(grammar, judge, [], seed, without={*FACTUAL, *without})
-    return Course(batches, columns, first_row + columns, OPEN_SHARE)
+    meaning = dict(zip(words, untouched(words), strict=True))
+    return Course(batches, columns, first_row + columns, OPEN_SHARE, meaning)
 
 
 def open_cases(
@@ -183,6 +195,15 @@ def turns(shares: Sequence[float]) -> Iterator[int]:
         place = min(range(len(shares)), key=lambda each: ((had[each] + 1) / shares[each], each))
         had[place] += 1
         yield place
+
+
+def _meant(spec: Spec, meaning: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+    """(2, d) of what is wanted and what is refused, the one for the other where there is one alone."""
+    sides = [
+        sum(meaning[fact.text] for fact in side if isinstance(fact, Words))
+        for side in (spec.wanted or spec.refused, spec.refused or spec.wanted)
+    ]
+    return np.stack([side / np.linalg.norm(side) for side in sides])
 
 
 def _open(

@@ -1,14 +1,17 @@
-"""The head of the request tower: what a request wants and what it refuses, read off every layer of the encoder at once.
+"""The head of the request tower: what a request wants and what it refuses, read off its tokens in three layers at once.
 
 Lower layers still hold the single words and upper ones what they amount to; a refusal needs both, the "no" and what it is
 about. What they hold costs nothing beyond the pass that is made anyway, so that a head can be taught on tens of thousands
 of requests in the time that fine-tuning takes for a few thousand.
 
-A request amounts to p₊·u₊ - p₋·u₋: two unit directions among the items, that of what is wanted and that of what is refused,
-each found by looking at the tokens that name it, times the chance that there is such a thing at all. A direction is what the
-encoder itself makes of those tokens, and where they lie in the subspace of the judged facts, which is what a head learns:
-words that no training had keep the meaning that the encoder gives them. A request about one thing has both directions the
-same, so that things are named alike whether they are wanted or not. Between yes and no the sum is short, and bringing it to
+Of each token it asks two things: whether it names what the request is about, and whether what it stands for is wanted or
+refused. A request amounts to p₊·u₊ - p₋·u₋: two unit directions among the items, that of what is wanted and that of what is
+refused, each found by looking at the tokens that name something and are on its side, times the chance that there is such a
+thing at all, as these tokens say. Nothing is read off the text as a whole: it would be learned as one yes or no, and a text
+that says both would be heard as one of them. A direction is what the encoder itself makes of the tokens looked at, and where
+they lie in the subspace of the judged facts, which is what a head learns: words that no training had keep the meaning that
+the encoder gives them. A request about one thing has both directions the same, so that things are named alike whether they
+are wanted or not. Between yes and no the sum is short, and bringing it to
 unit length would blow up the last digits of what was read; so a fixed vector is added along which neither items nor
 other texts differ much. It changes next to no order, and a request half understood moves scores half as far.
 """
@@ -23,11 +26,9 @@ from torch import Tensor, nn
 from ranker.errors import DataError
 
 WIDTH, SIDE_WIDTH, ATTENTION_WIDTH = 512, 256, 128
-SIDES = 2
-"""What is wanted, what is refused."""
 FILE = "head.safetensors"
 DROPOUT = 0.2
-TOKEN_NOISE, WHOLE_NOISE = 0.3, 0.5
+NOISE = 0.3
 """In standard deviations; an 8-bit encoder is off by a few hundredths. Without them, and without a floor under the deviations,
 a head hangs on differences that such an encoder does not keep."""
 NOISE_POOL = 2048
@@ -44,44 +45,38 @@ class Reading(NamedTuple):
     """(n, t, f) of three layers."""
     mask: Tensor
     """(n, t), 1 where there is a token."""
-    whole: Tensor
-    """(n, w) of the whole text."""
 
 
 class Head(nn.Module):
     """A reading to (n, d), not of unit length."""
 
-    token_mean: Tensor
-    token_deviation: Tensor
-    whole_mean: Tensor
-    whole_deviation: Tensor
+    mean: Tensor
+    deviation: Tensor
     neutral: Tensor
     facts: Tensor
 
     def __init__(
         self,
         tokens: int,
-        whole: int,
         facts: Tensor,
         width: int = WIDTH,
         side_width: int = SIDE_WIDTH,
         attention_width: int = ATTENTION_WIDTH,
     ) -> None:
-        """`tokens` and `whole` are the widths f and w of a reading; `facts` (k, d) orthonormal directions."""
+        """`tokens` is the width f of a reading; `facts` (k, d) orthonormal directions."""
         super().__init__()
-        self.attention = nn.Sequential(nn.Linear(tokens, attention_width), nn.GELU(), nn.Linear(attention_width, SIDES))
+        self.names = nn.Sequential(nn.Linear(tokens, attention_width), nn.GELU(), nn.Linear(attention_width, 1))
+        self.wants = nn.Sequential(
+            nn.Linear(tokens, side_width), nn.GELU(), nn.Dropout(DROPOUT), nn.Linear(side_width, 1)
+        )
         self.named = nn.Sequential(
             nn.Linear(tokens, width), nn.GELU(), nn.Dropout(DROPOUT), nn.Linear(width, len(facts) + 1)
         )
-        self.about = nn.Linear(whole, side_width)
-        self.about_named = nn.Linear(SIDES * tokens, side_width, bias=False)
-        self.sides = nn.Sequential(nn.GELU(), nn.Dropout(DROPOUT), nn.Linear(side_width, SIDES))
-        for name, size in (("token", tokens), ("whole", whole)):
-            self.register_buffer(f"{name}_mean", torch.zeros(size))
-            self.register_buffer(f"{name}_deviation", torch.ones(size))
+        self.register_buffer("mean", torch.zeros(tokens))
+        self.register_buffer("deviation", torch.ones(tokens))
         self.register_buffer("facts", facts)
         self.register_buffer("neutral", torch.zeros(facts.shape[1]))
-        self._pools: dict[int, Tensor] = {}
+        self._noise: Tensor | None = None
 
     def forward(self, read: Reading) -> Tensor:
         """n texts -> (n, d)."""
@@ -90,32 +85,31 @@ class Head(nn.Module):
 
     def understood(self, read: Reading) -> tuple[Tensor, Tensor]:
         """(n, 2, d) unit directions and (n, 2) logits: what is wanted and what is refused, and whether anything is."""
-        tokens = (read.tokens - self.token_mean) / self.token_deviation
-        whole = (read.whole - self.whole_mean) / self.whole_deviation
+        tokens = (read.tokens - self.mean) / self.deviation
         if self.training:
-            tokens, whole = tokens + TOKEN_NOISE * self._noise(tokens), whole + WHOLE_NOISE * self._noise(whole)
-        attention = self.attention(tokens) + ((read.mask - 1) * 1e4).unsqueeze(-1)  # (n, t, 2)
-        looks = attention.softmax(dim=1).transpose(1, 2)  # (n, 2, t)
+            tokens = tokens + NOISE * self._noise_like(tokens)
+        naming = self.names(tokens).squeeze(-1) + (read.mask - 1) * 1e4  # (n, t)
+        wanted = self.wants(tokens).squeeze(-1)  # (n, t)
+        by_side = torch.stack([wanted, -wanted], dim=1)  # (n, 2, t)
+        looks = (naming.unsqueeze(1) + by_side).softmax(dim=-1)
+        sides = (looks * by_side).sum(dim=-1)  # (n, 2)
         seen = looks @ tokens  # (n, 2, t) @ (n, t, f) -> (n, 2, f)
-        sides = self.sides(self.about(whole) + self.about_named(seen.flatten(1)))
         facts, heed = self.named(seen).split([len(self.facts), 1], dim=-1)  # (n, 2, k), (n, 2, 1)
         meant = nn.functional.normalize(looks @ read.tokens[..., -self.facts.shape[1] :], dim=-1)  # by the last layer
         return nn.functional.normalize(facts @ self.facts + torch.sigmoid(heed) * meant, dim=-1), sides
 
-    def _noise(self, like: Tensor) -> Tensor:
+    def _noise_like(self, tokens: Tensor) -> Tensor:
         """Normal noise in this shape, its rows drawn from a pool: fresh for each step, it is a third of the step."""
-        width = like.shape[-1]
-        if width not in self._pools:  # from a seed of its own: a training that is resumed has the same pool
-            self._pools[width] = torch.randn(NOISE_POOL, width, generator=torch.Generator().manual_seed(width))
-        return self._pools[width][torch.randint(NOISE_POOL, like.shape[:-1])]
+        if self._noise is None:  # from a seed of its own: a training that is resumed has the same pool
+            self._noise = torch.randn(NOISE_POOL, tokens.shape[-1], generator=torch.Generator().manual_seed(0))
+        return self._noise[torch.randint(NOISE_POOL, tokens.shape[:-1])]
 
     @torch.no_grad()
-    def standardise(self, tokens: Tensor, whole: Tensor) -> None:
-        """Set the means and deviations by which readings are standardised, from samples (m, f) and (n, w)."""
-        for name, sample in (("token", tokens), ("whole", whole)):
-            deviation, mean = torch.std_mean(sample, dim=0)
-            getattr(self, f"{name}_mean").copy_(mean)
-            getattr(self, f"{name}_deviation").copy_(deviation.clamp(min=float(deviation.median()) + 1e-6))
+    def standardise(self, tokens: Tensor) -> None:
+        """Set the mean and the deviation by which tokens are standardised, from a sample (m, f)."""
+        deviation, mean = torch.std_mean(tokens, dim=0)
+        self.mean.copy_(mean)
+        self.deviation.copy_(deviation.clamp(min=float(deviation.median()) + 1e-6))
 
     @torch.no_grad()
     def add_neutral(self, read: Reading, *pools: Tensor) -> None:
@@ -141,12 +135,11 @@ class Head(nn.Module):
         if not (directory / FILE).is_file():
             return None
         weights = load_file(str(directory / FILE))
-        if "facts" not in weights:
+        if "wants.0.weight" not in weights:
             raise DataError(f"{directory / FILE}: a head of another version; `ctrlrec train` makes one anew")
-        attention_width, tokens = weights["attention.0.weight"].shape
-        side_width, whole = weights["about.weight"].shape
-        width = len(weights["named.0.weight"])
-        head = cls(tokens, whole, weights["facts"], width, side_width, attention_width)
+        attention_width, tokens = weights["names.0.weight"].shape
+        width, side_width = len(weights["named.0.weight"]), len(weights["wants.0.weight"])
+        head = cls(tokens, weights["facts"], width, side_width, attention_width)
         head.load_state_dict(weights)
         return head.eval()
 
@@ -168,23 +161,11 @@ def pooled(hidden: tuple[Tensor, ...], mask: Tensor | None, head: Head | None) -
 
 
 def read_layers(hidden: tuple[Tensor, ...], mask: Tensor | None) -> Reading:
-    """Of each token a lower, the middle and the last layer. Of the whole text, each part of unit length: the mean of each layer
-    over the tokens; of every second layer the largest and the smallest value of each column; of the middle and the last layer
-    the first token."""
+    """Of each token a lower, the middle and the last layer."""
     layers = hidden[1:]
-    middle, last = layers[len(layers) // 2], layers[-1]
-    tokens = torch.cat([layers[len(layers) // 3 - 1], layers[len(layers) * 2 // 3 - 1], last], dim=-1).float()
-    parts = [_mean(layer, mask) for layer in layers] + [last[:, 0].float(), middle[:, 0].float()]
-    for layer in layers[1::2]:
-        parts += [_largest(layer, mask), _largest(-layer, mask)]
-    whole = torch.cat([nn.functional.normalize(part, dim=-1) for part in parts], dim=1)
-    return Reading(tokens, torch.ones_like(tokens[:, :, 0]) if mask is None else mask.float(), whole)
-
-
-def _largest(layer: Tensor, mask: Tensor | None) -> Tensor:
-    if mask is not None:
-        layer = layer.masked_fill(mask.unsqueeze(-1) == 0, float("-inf"))
-    return layer.amax(dim=1).float()
+    picked = layers[len(layers) // 3 - 1], layers[len(layers) * 2 // 3 - 1], layers[-1]
+    tokens = torch.cat(picked, dim=-1).float()
+    return Reading(tokens, torch.ones_like(tokens[:, :, 0]) if mask is None else mask.float())
 
 
 def _mean(layer: Tensor, mask: Tensor | None) -> Tensor:

@@ -19,7 +19,7 @@ from ranker.training.towers import Tower
 
 READ_AT_ONCE = 256
 PART = 2048
-"""Requests in one file of a checkpoint, about 120 MB with MiniLM and MovieLens."""
+"""Requests in one file of a checkpoint, about 100 MB with MiniLM and MovieLens."""
 
 
 class Lessons:

@@ -9,7 +9,7 @@ from ranker.training.head import Head, Reading, amounts_to
 
 Loss = Literal["correlation", "mse", "cross-entropy"]
 LOSSES: tuple[Loss, ...] = get_args(Loss)
-SIDES_WEIGHT = 2.0
+SIDES_WEIGHT, ASTRAY_WEIGHT = 2.0, 2.0
 SCALE, SLOPE, INTERCEPT = 10.0, 1.0, -0.3
 """The calibration is learned in tenths, or a head's rate would move it too little; it starts near where Platt's curve ends."""
 MSE_WEIGHT = 4.0
@@ -37,12 +37,22 @@ class Misunderstood(nn.Module):
         """
         return self.of_sides(*head.understood(read), items, judged, present)
 
-    def of_sides(self, directions: Tensor, sides: Tensor, items: Tensor, judged: Tensor, present: Tensor) -> Tensor:
-        """The loss of what a head understood: directions (b, 2, d), and logits (b, 2) of which there are."""
-        meant = torch.cat([amounts_to(directions, sides).unsqueeze(1), directions], dim=1)  # (b, 3, d)
-        whole, wanted, refused = self.apart(meant, items, judged).unbind()
+    def of_sides(
+        self,
+        directions: Tensor,
+        sides: Tensor,
+        items: Tensor,
+        judged: Tensor,
+        present: Tensor,
+        meant: Tensor | None = None,
+    ) -> Tensor:
+        """The loss of what a head understood: directions (b, 2, d), and logits (b, 2) of which there are. On top of it how far
+        the directions went astray, where (b, 2, d) that are `meant` are known."""
+        said = torch.cat([amounts_to(directions, sides).unsqueeze(1), directions], dim=1)  # (b, 3, d)
+        whole, wanted, refused = self.apart(said, items, judged).unbind()
         named = nn.functional.binary_cross_entropy_with_logits(sides, present)
-        return whole + (wanted + refused) / 2 + SIDES_WEIGHT * named
+        astray = 0 if meant is None else (1 - (directions * meant).sum(dim=-1)).mean()
+        return whole + (wanted + refused) / 2 + SIDES_WEIGHT * named + ASTRAY_WEIGHT * astray
 
     def apart(self, meant: Tensor, items: Tensor, judged: Tensor) -> Tensor:
         """(3,) how far (b, 3, d) is from (b, 3, k), mean over the requests of which anything is said."""

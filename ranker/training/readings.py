@@ -17,7 +17,6 @@ class Readings:
 
     def __init__(self) -> None:
         self._tokens: list[Tensor] = []
-        self._whole: list[Tensor] = []
 
     def __len__(self) -> int:
         return len(self._tokens)
@@ -26,29 +25,26 @@ class Readings:
         """Keep what was read of some texts."""
         lengths = read.mask.sum(dim=1).int().tolist()
         self._tokens += [row[:length].bfloat16() for row, length in zip(read.tokens, lengths, strict=True)]
-        self._whole += list(read.whole.bfloat16())
 
     def packed(self, start: int) -> dict[str, Tensor]:
-        """Those of the texts from `start` on as three tensors, to be kept on the disk."""
+        """Those of the texts from `start` on as two tensors, to be kept on the disk."""
         tokens = self._tokens[start:]
-        lengths = torch.tensor([len(each) for each in tokens])
-        return {"tokens": torch.cat(tokens), "lengths": lengths, "whole": torch.stack(self._whole[start:])}
+        return {"tokens": torch.cat(tokens), "lengths": torch.tensor([len(each) for each in tokens])}
 
     def extend(self, packed: dict[str, Tensor]) -> None:
         """Take in what was packed."""
         self._tokens += packed["tokens"].split(packed["lengths"].tolist())
-        self._whole += list(packed["whole"])
 
     def of(self, rows: Sequence[int]) -> Reading:
         """The reading of these texts, padded to the longest of them."""
         tokens = nn.utils.rnn.pad_sequence([self._tokens[row] for row in rows], batch_first=True).float()
         lengths = torch.tensor([len(self._tokens[row]) for row in rows])
         mask = (torch.arange(tokens.shape[1]) < lengths.unsqueeze(1)).float()  # (t,) < (n, 1) -> (n, t)
-        return Reading(tokens, mask, torch.stack([self._whole[row] for row in rows]).float())
+        return Reading(tokens, mask)
 
-    def sample(self, count: int) -> tuple[Tensor, Tensor]:
-        """(m, f) tokens and (n, w) wholes of the first `count` texts."""
-        return torch.cat(self._tokens[:count]).float(), torch.stack(self._whole[:count]).float()
+    def sample(self, count: int) -> Tensor:
+        """(m, f) tokens of the first `count` texts."""
+        return torch.cat(self._tokens[:count]).float()
 
     def batches(self, size: int, seed: int) -> Iterator[list[int]]:
         """Rows of texts of about one length, all of them in a new order each time round, without end."""

@@ -176,7 +176,7 @@ def run_training(
         backbone_sha256=_sha256(backbone / "model.safetensors"),
         dimension=request.dimension,
         max_length=MAX_LENGTH,
-        pooling="request: head over all layers, item: mean",
+        pooling="request: head over three layers, item: mean",
         seed=seed,
         steps=trained.steps,
         requests_read=trained.requests_read,

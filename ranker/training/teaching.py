@@ -48,9 +48,9 @@ def teach(
     """
     torch.manual_seed(seed)
     items = [item_vectors[course.rows] for course in courses]
-    samples = lessons[0].readings.sample(STANDARDISED_BY)
-    head = Head(samples[0].shape[1], samples[1].shape[1], facts)
-    head.standardise(*samples)
+    sample = lessons[0].readings.sample(STANDARDISED_BY)
+    head = Head(sample.shape[1], facts)
+    head.standardise(sample)
     misunderstood = Misunderstood(loss)
 
     def loss_of(drawn: tuple[int, list[int]]) -> Tensor:

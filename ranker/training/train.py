@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ranker.catalogue import Catalogue
 from ranker.evaluate import Case
-from ranker.judges.embedding import Embed, EmbeddingJudge, TopicFits, as_it_is, calibrated, topic_text
+from ranker.judges.embedding import Embed, EmbeddingJudge, Remembered, TopicFits, as_it_is, calibrated, topic_text
 from ranker.judges.question import CatalogueJudge
 from ranker.judges.rule import RuleJudge
 from ranker.requests import Category, Grammar
@@ -112,14 +112,15 @@ def train(
     rows = np.arange(len(catalogue)) if rows is None else rows
     other = beyond(seed, texts, is_long(budget))
     item_texts = [*catalogue.texts(), *other.texts]
-    embed, fit_curve = (teacher, calibrated) if teacher else (copy.deepcopy(item).eval().embed, as_it_is)
+    untouched = Remembered(copy.deepcopy(item).eval().embed)
+    embed, fit_curve = (teacher, calibrated) if teacher else (untouched, as_it_is)
     usual = USUAL if is_long(budget) else MOSTLY_USUAL
     batches = Batches(*_judged_by(catalogue, rows, teacher, seed, usual), tastes, seed, without=without)
-    course = open_course(other.texts, other.topics, embed, fit_curve, len(catalogue), seed, without, usual)
+    course = open_course(other.texts, other.topics, embed, fit_curve, untouched, len(catalogue), seed, without, usual)
     chosen = np.random.default_rng(seed).permutation(rows)[:MOST_COLUMNS]
     courses = [Course(batches, chosen, chosen, 1 - OPEN_SHARE), *([course] if course else [])]
     if (kept := checkpoint.load("targets")) is None:
-        zero_shot = item.eval().embed(item_texts)
+        zero_shot = untouched(item_texts)
         items, others = np.split(zero_shot, [len(catalogue)])
         targets = item_targets(batches.judged(TARGET_REQUESTS).scores[:, rows], items[rows])
         kept = {

@@ -60,7 +60,8 @@ def tune(
         scored = sources[place].scored(requests, ITEMS)
         (directions, sides), order = tower.understood_in_parts(tower.tokenize(scored.texts))
         scores, present = torch.from_numpy(scored.scores)[order], torch.from_numpy(scored.present)[order]
-        return misunderstood.of_sides(directions, sides, item_vectors[scored.rows], scores, present)
+        meant = None if scored.meant is None else torch.from_numpy(scored.meant)[order]
+        return misunderstood.of_sides(directions, sides, item_vectors[scored.rows], scores, present, meant)
 
     begin(sources, "tuning")
     tower.freeze(0)

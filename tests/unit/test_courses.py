@@ -59,7 +59,7 @@ def test_what_training_is_looked_at_with_it_never_sees() -> None:
 
 
 def test_a_course_of_words_asks_about_words_and_is_judged_on_its_texts() -> None:
-    course = open_course(POOL, TOPICS, by_letters, as_it_is, first_row=100, seed=1)
+    course = open_course(POOL, TOPICS, by_letters, as_it_is, by_letters, first_row=100, seed=1)
     assert course is not None
     assert sorted(course.columns) == list(range(len(POOL)))
     assert (course.rows == course.columns + 100).all()
@@ -73,9 +73,26 @@ def test_a_course_of_words_asks_about_words_and_is_judged_on_its_texts() -> None
     assert {POOL[place].split()[0] for place in np.argsort(-judged.scores[wish])[:3]} == {"harbour"}
 
 
+def test_a_course_of_words_says_what_the_untouched_encoder_makes_of_them() -> None:
+    course = open_course(POOL, TOPICS, by_letters, as_it_is, by_letters, first_row=0, seed=1)
+    assert course is not None
+    drawn = course.draw(200)
+    meant = course.scored(drawn, len(POOL)).meant
+    assert meant is not None
+    for each, (wanted, refused) in zip(drawn, meant, strict=True):
+        for side, facts in (
+            (wanted, each.spec.wanted or each.spec.refused),
+            (refused, each.spec.refused or each.spec.wanted),
+        ):
+            along = by_letters([fact.text for fact in facts if isinstance(fact, Words)]).sum(axis=0)
+            np.testing.assert_allclose(side, along / np.linalg.norm(along), atol=1e-6)
+    factual = Course(course.batches, course.columns, course.rows, 1.0)
+    assert factual.scored(drawn, len(POOL)).meant is None
+
+
 def test_what_is_left_out_is_left_out_of_words_too() -> None:
     def course(*without: Category) -> Course | None:
-        return open_course(POOL, TOPICS, by_letters, as_it_is, first_row=0, seed=1, without=without)
+        return open_course(POOL, TOPICS, by_letters, as_it_is, by_letters, first_row=0, seed=1, without=without)
 
     left = course("exclusion", "topic_without")
     assert left is not None

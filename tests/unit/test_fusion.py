@@ -1,4 +1,5 @@
 from fractions import Fraction
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -6,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ranker import fusion
+from ranker.experiments.cli import reachability
 from ranker.fusion import FUSIONS, Fusion
 from ranker.ragged import Order, Spans
+from streams.settings import Settings
 
 NOTHING, NO_SCORES = np.empty(0), np.empty(0, np.float32)
 
@@ -111,3 +114,8 @@ def test_control_ranks_are_a_permutation_that_leaves_unknown_items_alone(lists: 
     assert (ranks[~known] == np.flatnonzero(~known)).all()
     by_rank = control[np.argsort(ranks)][np.sort(ranks[known])]
     assert (np.diff(by_rank) <= 0).all()
+
+
+def test_every_fusion_can_be_set_and_measured() -> None:
+    for asked in (Settings, reachability):
+        assert get_args(get_type_hints(asked)["fusion"]) == tuple(FUSIONS)

@@ -14,7 +14,7 @@ from torch import Tensor  # noqa: E402 - what follows needs torch
 
 from ranker.training import curve  # noqa: E402
 from ranker.training.curve import MOST, Curve, Point  # noqa: E402
-from ranker.training.losses import INTERCEPT, LOSSES, MSE_WEIGHT, SCALE, SLOPE, Loss, Misunderstood  # noqa: E402
+from ranker.training.losses import ASTRAY_WEIGHT, INTERCEPT, LOSSES, MSE_WEIGHT, SCALE, SLOPE, Loss, Misunderstood  # noqa: E402
 
 
 def some() -> tuple[Tensor, Tensor, Tensor]:
@@ -56,6 +56,18 @@ def test_of_what_nothing_is_said_nothing_is_learned(name: Loss) -> None:
     assert gradient.isfinite().all()
     assert not gradient[2, 1].any()
     assert gradient[2, 0].any()
+
+
+def test_how_far_a_direction_is_from_what_is_meant_is_part_of_the_loss() -> None:
+    meant, items, judged = some()
+    directions, sides = torch.nn.functional.normalize(meant[:, 1:], dim=-1), torch.zeros(len(meant), 2)
+    loss = Misunderstood("correlation")
+
+    def of(named: Tensor | None) -> float:
+        return loss.of_sides(directions, sides, items, judged, torch.ones_like(sides), named).item()
+
+    assert of(directions) == pytest.approx(of(None), abs=1e-5)
+    assert of(-directions) == pytest.approx(of(None) + 2 * ASTRAY_WEIGHT, abs=1e-5)
 
 
 @pytest.mark.parametrize("name", ["mse", "cross-entropy"])

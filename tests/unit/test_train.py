@@ -15,13 +15,15 @@ from typer.testing import CliRunner
 from ranker.bundle import Calibration
 from ranker.cli import app
 from ranker.errors import ConfigError
+from ranker.requests.grammar import USUAL, Grammar
 from tests.unit.tiny_towers import data
 
 torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file  # noqa: E402 - what follows needs torch
 
-from ranker.training import checkpoint, lessons, stopping  # noqa: E402
+from ranker.training import checkpoint, courses, lessons, stopping  # noqa: E402
+from ranker.training import train as trained_by  # noqa: E402
 from ranker.training.budget import Budget  # noqa: E402
 from ranker.training.descent import Watch  # noqa: E402
 from ranker.training.run import TrainingRecord, read_record, run_training  # noqa: E402
@@ -69,6 +71,29 @@ def test_a_short_training_writes_nothing_before_its_end(tmp_path: Path, monkeypa
         watch=lambda *_: there.add(any(tmp_path.iterdir())),
     )  # fmt: skip
     assert there == {False}
+
+
+def test_a_short_training_hears_the_usual_phrasings_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    preferred: list[float] = []
+
+    class Noted(Grammar):
+        def __init__(self, *arguments: Any, **more: Any) -> None:
+            super().__init__(*arguments, **more)
+            preferred.append(self._usual)
+
+    monkeypatch.setattr(trained_by, "Grammar", Noted)
+    monkeypatch.setattr(courses, "Grammar", Noted)
+
+    def run(out: Path, steps: int) -> set[float]:
+        preferred.clear()
+        run_training(
+            data(), backbone(), out, budget=Budget(steps=steps), seed=0, per_category=0, watch=lambda *_: None
+        )
+        return set(preferred)
+
+    assert run(tmp_path / "short", 4) == {trained_by.MOSTLY_USUAL}
+    monkeypatch.setattr(stopping, "LONG_STEPS", 3)
+    assert run(tmp_path / "long", 4) == {USUAL}
 
 
 @pytest.fixture(scope="module")

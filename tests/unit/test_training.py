@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,14 @@ from ranker.errors import DataError
 from ranker.evaluate import Case
 from ranker.judges import RuleJudge
 from ranker.requests import Grammar
+from ranker.requests.spec import Era, Fact, OwnTaste, Popularity, Topic
 from ranker.taste import user_taste
 from tests.unit import tiny_towers
 from tests.unit.small_data import small_dataset
 
 torch = pytest.importorskip("torch")
 
-from ranker.training.batches import Batches  # noqa: E402 - what follows needs torch
+from ranker.training.batches import Batches, Drawn  # noqa: E402 - what follows needs torch
 from ranker.training.budget import Budget  # noqa: E402
 from ranker.training.calibration import calibrate  # noqa: E402
 from ranker.training.head import NEUTRAL, Head, Reading, amounts_to, read_layers  # noqa: E402
@@ -61,6 +63,21 @@ def test_what_is_left_out_is_never_drawn() -> None:
         Batches(*made, without=["topic", "era", "popularity", "acclaim", "taste"])
 
 
+def test_some_requests_want_one_thing_and_refuse_another_of_another_kind() -> None:
+    def kinds(drawn: Sequence[Drawn]) -> set[tuple[type[Fact], type[Fact]]]:
+        both = [each.spec for each in drawn if each.spec.wanted and each.spec.refused]
+        return {(type(spec.wanted[0]), type(spec.refused[0])) for spec in both}
+
+    assert {(Era, Topic), (Topic, Popularity), (OwnTaste, Era), (Topic, Topic)} <= kinds(batches().draw(3000))
+    dataset = small_dataset()
+    tastes = [user_taste(dataset, user) for user in dataset.interactions.user_ids]
+    made = Grammar(dataset.catalogue), RuleJudge(dataset.catalogue), tastes, 3
+    found = kinds(Batches(*made, without=["topic_without", "era"]).draw(3000))
+    assert (Popularity, Topic) in found
+    assert not any(wanted is Topic or Era in (wanted, refused) for wanted, refused in found)
+    assert not kinds(Batches(*made, without=["topic_without", "exclusion"]).draw(1000))
+
+
 def test_the_same_seed_draws_the_same_requests() -> None:
     first, second, other = batches(1), batches(1), batches(2)
     for _ in range(3):
@@ -84,41 +101,55 @@ def test_the_correlation_is_pearsons() -> None:
     assert correlation(torch.ones(1, 3), torch.rand(1, 3), everything[:1, :3]).tolist() == [0]
 
 
-def test_a_head_reads_every_layer_and_no_padding() -> None:
+def test_a_head_reads_three_layers_and_no_padding() -> None:
     generator = torch.Generator().manual_seed(5)
-    layers = tuple(torch.rand(2, 4, 6, generator=generator) for _ in range(4))
+    layers = tuple(torch.rand(2, 4, 6, generator=generator) for _ in range(7))
     mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])
     read = read_layers(layers, mask)
-    assert read.tokens.shape == (2, 4, 3 * 6)
-    # The means of three layers, two first tokens, the second layer's extremes.
-    assert read.whole.shape == (2, (3 + 2 + 2) * 6)
+    torch.testing.assert_close(read.tokens, torch.cat([layers[2], layers[4], layers[6]], dim=-1))
+    assert torch.equal(read.mask, mask.float())
     cut = read_layers(tuple(layer[1:, :2] for layer in layers), None)
-    torch.testing.assert_close(cut.whole[0], read.whole[1])
     torch.testing.assert_close(cut.tokens[0], read.tokens[1, :2])
-    for number in (1, 2, 3):
-        changed = tuple(layer + (place == number) * torch.arange(6.0) for place, layer in enumerate(layers))
-        assert not torch.equal(read_layers(changed, mask).whole, read.whole)
+    assert cut.mask.all()
 
 
 def small_head() -> Head:
     torch.manual_seed(0)
-    return Head(6, 10, torch.eye(6)[:3], width=7, side_width=3, attention_width=5).eval()
+    return Head(6, torch.eye(6)[:3], width=7, side_width=3, attention_width=5).eval()
 
 
 def some_readings(count: int = 50) -> Readings:
     """Of texts of 1 to 5 tokens."""
     generator, readings = torch.Generator().manual_seed(7), Readings()
     for start in range(0, count, 10):
-        tokens, whole = torch.rand(10, 5, 6, generator=generator), torch.rand(10, 10, generator=generator)
         lengths = 1 + (torch.arange(10) + start) % 5
-        readings.append(Reading(tokens, (torch.arange(5) < lengths.unsqueeze(1)).float(), whole))
+        mask = (torch.arange(5) < lengths.unsqueeze(1)).float()
+        readings.append(Reading(torch.rand(10, 5, 6, generator=generator), mask))
     return readings
+
+
+@torch.no_grad()  # type: ignore[untyped-decorator]
+def test_what_each_token_says_adds_up_to_both_sides() -> None:
+    head = Head(6, torch.eye(6)[:3], side_width=2).eval()
+    for weights in head.parameters():  # nothing stands out, no facts, and the encoder's own meaning
+        weights.zero_()
+    # gelu(x) - gelu(-x) = x: the last column says yes and no.
+    head.get_parameter("wants.0.weight")[:, 5] = torch.tensor([1.0, -1.0])
+    head.get_parameter("wants.3.weight").copy_(torch.tensor([[20.0, -20.0]]))
+    yes, no, rest = ([1.0, 0, 0, 0, 0, 1], [0, 1.0, 0, 0, 0, -1], [9.0] * 6)
+    texts = torch.tensor([[yes, no, rest], [yes, rest, rest], [no, rest, rest], [no, no, yes]])
+    mask = torch.tensor([[1, 1, 0], [1, 0, 0], [1, 0, 0], [1, 1, 1]])
+    directions, sides = head.understood(Reading(texts, mask.float()))
+    assert (sides > 0).tolist() == [[True, True], [True, False], [False, True], [True, True]]
+    named = {"yes": torch.tensor(yes), "no": torch.tensor(no)}
+    for row, side, name in ((0, 0, "yes"), (0, 1, "no"), (1, 0, "yes"), (1, 1, "yes"), (2, 0, "no"), (3, 0, "yes")):
+        torch.testing.assert_close(directions[row, side], torch.nn.functional.normalize(named[name], dim=0), atol=1e-4, rtol=0)
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
 def test_a_head_hears_nothing_of_padding_and_of_other_texts() -> None:
     head, readings = small_head(), some_readings()
-    head.standardise(*readings.sample(50))
+    head.standardise(readings.sample(50))
     together = head(readings.of(range(20)))
     for row in range(20):
         torch.testing.assert_close(head(readings.of([row]))[0], together[row], atol=1e-5, rtol=1e-4)
@@ -127,7 +158,7 @@ def test_a_head_hears_nothing_of_padding_and_of_other_texts() -> None:
 @torch.no_grad()  # type: ignore[untyped-decorator]
 def test_a_head_is_saved_with_what_it_standardises_by(tmp_path: Path) -> None:
     head, readings = small_head(), some_readings()
-    head.standardise(*readings.sample(50))
+    head.standardise(readings.sample(50))
     head.save(tmp_path)
     loaded = Head.load(tmp_path)
     assert loaded is not None

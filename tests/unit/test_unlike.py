@@ -139,6 +139,9 @@ def test_the_command_measures_and_says_what_is_missing(tmp_path: Path) -> None:
             assert 0 <= each.low <= each.high <= 1
         # Untrained towers know nothing of all this.
         assert abs(towers.mean[side].value - 0.5) < 0.2
+        assert abs(found.unusual["towers"][side].value - 0.5) < 0.2
+        assert found.unusual["towers"][side] != towers.mean[side]
+        assert str(found.unusual["towers"][side]) in (tmp_path / "unlike.md").read_text()
 
 
 def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
