@@ -125,6 +125,7 @@ def distillation(
         watch("figures", (place + 1) / len(untuned))
 
     aucs, odd = _aucs(asked, ours), _aucs(asked, in_odd_words)
+    unusual = _mean(asked, odd, seed)
     worst = {case.category: (2.0, "") for case in asked}
     for case, figure in zip(asked, aucs, strict=True):
         worst[case.category] = min(worst[case.category], (figure, case.text))
@@ -139,7 +140,7 @@ def distillation(
         trained_without=subject.trained.without,
         systems=systems,
         unusual=_by_category(asked, odd, seed),
-        unusual_mean=(unusual := _mean(asked, odd, seed)),
+        unusual_mean=unusual,
         slices=[
             Slice("usual phrasings", _mean(asked, _aucs(asked, in_known_words), seed), _mean(asked, aucs, seed),
                   "the same requests of the same users, in training phrasings and in usual ones held out"),

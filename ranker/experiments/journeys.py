@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ranker.experiments.feeds import Pool, judged_feed, steered
 from ranker.experiments.profiles import Doubles, Facts, distance
 from ranker.experiments.subject import Subject
-from ranker.experiments.targets import FEED, Target, all_filters, all_requests, nearest, passing
+from ranker.experiments.targets import FEED, Offers, Target, all_filters, all_requests, passing
 from ranker.fusion import Method
 from ranker.judges.rule import RELEVANT, RuleJudge
 from ranker.requests import Grammar, Spec
@@ -37,7 +37,8 @@ class Options:
         self.judge, self.facts = judge, facts
         self.filters, self.specs = all_filters(facts), all_requests(grammar)
         self.passing = np.stack([passing(facts, each) for each in self.filters])  # (filters, n)
-        self.meant = np.stack([judge.scores(spec) >= RELEVANT for spec in self.specs])  # (specs, n)
+        meant = np.stack([judge.scores(spec) >= RELEVANT for spec in self.specs])  # (specs, n)
+        self.filters_offered, self.specs_offered = Offers(facts, self.passing), Offers(facts, meant)
 
     def filtered(self, pool: Pool) -> NDArray[np.intp]:
         """(filters, FEED) what each filter shows: what passes, in base order, then, where that is too little, the rest."""
@@ -70,7 +71,7 @@ def journey(
 
     methods = {
         "words": after(steered(subject, pool, wishes, [weight] * len(wishes), fusion, FEED)),
-        "filters": after(filtered[nearest(facts, target, options.passing, tries)]),
+        "filters": after(filtered[options.filters_offered.nearest(target, tries)]),
         ALL: after(filtered),
     }
     if specs:

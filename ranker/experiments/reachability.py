@@ -13,7 +13,7 @@ from ranker.experiments.feeds import pool_of
 from ranker.experiments.journeys import ALL, PERFECT, Journey, Options, journey
 from ranker.experiments.profiles import Doubles, Facts
 from ranker.experiments.subject import Subject
-from ranker.experiments.targets import FEED, Kind, Target, era_targets, nearest, taste_targets
+from ranker.experiments.targets import FEED, Kind, Target, era_targets, taste_targets
 from ranker.fusion import Method
 from ranker.judges.rule import RuleJudge
 from ranker.recommender import Recommender
@@ -104,7 +104,7 @@ def reachability(
     ]
     tried: dict[str, tuple[list[str], list[Spec]]] = {}
     for target in {target.name: target for _, target in plans}.values():
-        specs = [options.specs[row] for row in nearest(facts, target, options.meant, tries)] if written is None else []
+        specs = [options.specs[row] for row in options.specs_offered.nearest(target, tries)] if written is None else []
         texts = (
             [grammar.phrased(spec, "usual", random) for spec in specs]
             if written is None

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranker.data import Dataset
-from ranker.experiments.profiles import FACETS, Facet, Facts, Rows, distance, to_one
+from ranker.experiments.profiles import FACETS, Facet, Facts, Rows, distance
 from ranker.requests import Grammar, Spec
 from ranker.requests.spec import Acclaim, Fact, Popularity
 
@@ -72,7 +72,7 @@ def all_filters(facts: Facts) -> list[Filter]:
 
 
 def all_requests(grammar: Grammar) -> list[Spec]:
-    """Everything that the grammar can ask for and that is not about the asking user's own taste."""
+    """Everything that training's requests ask for and that is not about the asking user's own taste."""
     singles = [topic for topic in grammar.topics if len(topic.genres) == 1]
     facts: list[Fact] = [
         *grammar.topics,
@@ -102,13 +102,24 @@ def passing(facts: Facts, chosen: Filter) -> NDArray[np.bool_]:
     return passes
 
 
-def nearest(facts: Facts, target: Target, meant: NDArray[np.bool_], tries: int) -> NDArray[np.intp]:
-    """What a user tries who knows what they want and what the words and filters mean: the `tries` rows of `meant` (m, n), the
-    items that fit each option, whose profile is nearest to the known part of the target. Options that fit fewer items than
-    a feed shows are left out.
-    """
-    enough = np.flatnonzero(meant.sum(axis=1) >= FEED)
-    fits = meant[enough].astype(np.float64)
-    profiles = [to_one(fits @ facts.shares[facet]) for facet in target.facets]
-    far = distance(profiles, facts.profile(target.known, target.facets))
-    return enough[np.argsort(far, kind="stable")[:tries]]
+class Offers:
+    """Options, and what a user tries of them who knows what they want and what the words and filters mean."""
+
+    def __init__(self, facts: Facts, meant: NDArray[np.bool_]) -> None:
+        """`meant` (m, n) are the items that fit each option. Those that fit fewer than a feed shows are left out."""
+        self._facts = facts
+        self._enough = np.flatnonzero(meant.sum(axis=1) >= FEED)
+        profiles = [facts.profile(np.flatnonzero(meant[row]), FACETS) for row in self._enough]
+        self._profiles = {
+            facet: np.stack([each[place] for each in profiles]) for place, facet in enumerate(FACETS) if profiles
+        }
+
+    def nearest(self, target: Target, tries: int) -> NDArray[np.intp]:
+        """Rows of the `tries` options, fewer where there are not so many, whose profile is nearest to what is known of the
+        target."""
+        if not len(self._enough):
+            return self._enough
+        far = distance(
+            [self._profiles[facet] for facet in target.facets], self._facts.profile(target.known, target.facets)
+        )
+        return self._enough[np.argsort(far, kind="stable")[:tries]]

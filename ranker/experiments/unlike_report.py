@@ -84,7 +84,7 @@ def page(outcome: Unlike) -> str:
 
 def terminal_table(outcome: Unlike) -> Table:
     """AUC by domain of every system, for the terminal."""
-    shown = Table(title=f"AUC on unlike catalogues, {WANTED} / {REFUSED}, {outcome.topics} topics")
+    shown = Table(title=f"AUC on unlike catalogues, {WANTED} / {REFUSED}, {outcome.topics} topics, usual phrasings")
     shown.add_column("domain")
     for name in outcome.systems:
         shown.add_column(name, justify="right")
@@ -105,7 +105,7 @@ def terminal_table(outcome: Unlike) -> Table:
 def _draw(outcome: Unlike, path: Path) -> None:
     domains, last = list(outcome.systems["towers"].domains), len(outcome.systems) - 1
     means = len(domains) + 0.22
-    with figure(path, "AUC on catalogues unlike the bundle's own", 2, width=9.5) as axes:
+    with figure(path, "AUC on catalogues unlike the bundle's own, usual phrasings", 2, width=9.5) as axes:
         for each, side in zip(axes, (WANTED, REFUSED), strict=True):
             for place, (name, system) in enumerate(outcome.systems.items()):
                 estimates = [*(system.domains[domain][side] for domain in domains), system.mean[side]]

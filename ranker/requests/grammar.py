@@ -101,7 +101,8 @@ class Grammar:
                 return self.mirrored(self.fact(category, rng), split, rng)[category == "exclusion"]
 
     def phrased(self, spec: Spec, split: Split, rng: Random) -> str:
-        """One way of saying what a spec means; the spec has a form that `draw` gives. Raises ValueError for any other."""
+        """One way of saying what a spec means; the spec has a form that `draw` gives, or wants one fact and
+        refuses one, of whatever kinds. Raises ValueError for any other."""
         match spec:
             case Spec((fact,), (), _):
                 return self._shape(split, rng).wish.format(x=self.name(fact, split, rng))

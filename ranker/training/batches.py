@@ -15,7 +15,8 @@ from ranker.requesttext import request_text
 from ranker.taste import Taste
 
 # Half the draws are a wish and a refusal of one thing, by what the thing is; the others are one request each, of every
-# category. Were there as many refusals as wishes, whatever is in doubt would be half refused, and readers wish more often.
+# category and of none. Were there as many refusals as wishes, whatever is in doubt would be half refused, and readers wish
+# more often.
 MIRRORED = 0.5
 TOLD = 0.25
 """How many requests that are not about the user's taste come with it all the same: a context must not hurt."""
@@ -32,6 +33,8 @@ ALONE: dict[Category, float] = {
     "topic_era": 0.08,
     "exclusion": 0.07,
 }
+IN_VAIN = 1000
+"""Draws of what is left out, one after the other, before it is said that there is nothing else."""
 COMPOUND = 0.25
 """Of the requests that are one each, how many want one thing and refuse another of another kind, "something old but nothing
 that everybody has seen": in none of the ten categories, but said by readers all the same."""
@@ -73,8 +76,8 @@ class Batches:
     ) -> None:
         """`tastes` are those of the users to train with: requests about one's own taste are judged by them.
 
-        A category in `without` is never drawn; without exclusions, wishes come without their refusals. Raises DataError
-        where nothing would be left to draw.
+        A category in `without` is never drawn; without exclusions, wishes come without their refusals, and nothing is refused
+        beside a wish but a topic beside a topic. Raises DataError where nothing would be left to draw.
         """
         self._grammar, self._judge, self._split = grammar, judge, split
         self._tastes = [taste for taste in tastes if taste.genres]
@@ -140,22 +143,36 @@ class Batches:
         for category in self._random.choices(list(self._facts), list(self._facts.values()), k=pairs):
             drawn += self._grammar.mirrored(self._grammar.fact(category, self._random), self._split, self._random)
         said = [(request.text, request.spec) for request in drawn if request.category not in self._without]
-        while len(said) < count:
-            if self._random.random() < self._compound:
-                said += self._compounds()
-                continue
-            (category,) = self._random.choices(list(self._alone), list(self._alone.values()))
-            request = self._grammar.draw(category, self._split, self._random)
-            # What a catalogue cannot satisfy is drawn as another category, which may be one that is left out.
-            said += [(request.text, request.spec)] if request.category not in self._without else []
+        in_vain = 0
+        while len(said) < count and in_vain < IN_VAIN:
+            compound = self._random.random() < self._compound
+            more = self._one_without_another() if compound else self._alone_one()
+            said += more
+            in_vain = 0 if more else in_vain + 1
+        if len(said) < count:
+            raise DataError(
+                f"training without {', '.join(sorted(self._without))}: this catalogue has no requests of other categories"
+            )
         return said
 
-    def _compounds(self) -> list[tuple[str, Spec]]:
-        """One of another kind refused than is wanted; none where a topic would go without a topic, or that is left out."""
+    def _alone_one(self) -> list[tuple[str, Spec]]:
+        """One request; none where the catalogue cannot satisfy its category, and what is drawn instead is left out."""
+        (category,) = self._random.choices(list(self._alone), list(self._alone.values()))
+        request = self._grammar.draw(category, self._split, self._random)
+        return [(request.text, request.spec)] if request.category not in self._without else []
+
+    def _one_without_another(self) -> list[tuple[str, Spec]]:
+        """One request that refuses a fact of another kind than it wants; none where that came to what is left out, or to a
+        topic without a topic, which is a category."""
         kinds = self._random.sample(list(self._facts), 2)
         wanted, refused = (self._grammar.fact(kind, self._random) for kind in kinds)
-        if isinstance(wanted, Topic | Words) and (
-            isinstance(refused, Topic | Words) or "topic_without" in self._without
+        topics = [
+            isinstance(fact, Topic | Words) for fact in (wanted, refused)
+        ]  # also for an era, where years are not known
+        if (
+            all(topics)
+            or (any(topics) and "topic" in self._without)
+            or (topics[0] and "topic_without" in self._without)
         ):
             return []
         spec = Spec((wanted,), (refused,))

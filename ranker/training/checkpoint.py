@@ -1,8 +1,8 @@
 """What a training that was killed goes on from: a folder beside the towers, gone when they are finished."""
 
-import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +60,13 @@ class Checkpoint:
             raise DataError(f"{path}: damaged; start anew with --fresh") from error
 
     def remove(self) -> None:
-        """The settings first: without them the rest is nobody's, however far the removal comes."""
-        if not self._folder.is_dir():
-            return
+        """The settings first: without them the rest is nobody's, however far the removal comes. What is not a checkpoint's
+        stays, and the folder with it."""
         (self._folder / SETTINGS).unlink(missing_ok=True)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        for left in (*self._folder.glob("*.pt"), *self._folder.glob("*.part")):
+            left.unlink(missing_ok=True)
+        with suppress(OSError):  # not empty, or not there
+            self._folder.rmdir()
 
     def _start(self, settings: Mapping[str, object]) -> None:
         try:

@@ -203,7 +203,7 @@ def _meant(spec: Spec, meaning: Mapping[str, NDArray[np.float32]]) -> NDArray[np
         sum(meaning[fact.text] for fact in side if isinstance(fact, Words))
         for side in (spec.wanted or spec.refused, spec.refused or spec.wanted)
     ]
-    return np.stack([side / np.linalg.norm(side) for side in sides])
+    return np.stack([side / max(float(np.linalg.norm(side)), 1e-9) for side in sides])
 
 
 def _open(

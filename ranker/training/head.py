@@ -11,7 +11,7 @@ thing at all, as these tokens say. Nothing is read off the text as a whole: it w
 that says both would be heard as one of them. A direction is what the encoder itself makes of the tokens looked at, and where
 they lie in the subspace of the judged facts, which is what a head learns: words that no training had keep the meaning that
 the encoder gives them. A request about one thing has both directions the same, so that things are named alike whether they
-are wanted or not. Between yes and no the sum is short, and bringing it to
+are wanted or not. No request says neither. Between yes and no the sum is short, and bringing it to
 unit length would blow up the last digits of what was read; so a fixed vector is added along which neither items nor
 other texts differ much. It changes next to no order, and a request half understood moves scores half as far.
 """
@@ -161,7 +161,7 @@ def pooled(hidden: tuple[Tensor, ...], mask: Tensor | None, head: Head | None) -
 
 
 def read_layers(hidden: tuple[Tensor, ...], mask: Tensor | None) -> Reading:
-    """Of each token a lower, the middle and the last layer."""
+    """Of each token three layers, at a third, at two thirds and at the end."""
     layers = hidden[1:]
     picked = layers[len(layers) // 3 - 1], layers[len(layers) * 2 // 3 - 1], layers[-1]
     tokens = torch.cat(picked, dim=-1).float()

@@ -28,8 +28,8 @@ class Misunderstood(nn.Module):
             self.intercept = nn.Parameter(torch.full((3, 1), INTERCEPT))
 
     def forward(self, head: Head, read: Reading, items: Tensor, judged: Tensor, present: Tensor) -> Tensor:
-        """The loss of b requests on items (k, d), unit vectors, judged (b, 3, k) as a whole and by side, NaN where
-        nothing is said of an item; `present` (b, 2).
+        """The loss of b requests on items (k, d), unit vectors, judged (b, 3, k) as a whole and by side, NaN where nothing is
+        said of an item; `present` (b, 2).
 
         How far the request as a whole is off, and what each side names, by one of: 1 - r, r the correlation of the scores
         given with the judge's; the mean square of σ(slope · cosine + intercept) - judgment; the cross-entropy of that
@@ -54,29 +54,29 @@ class Misunderstood(nn.Module):
         astray = 0 if meant is None else (1 - (directions * meant).sum(dim=-1)).mean()
         return whole + (wanted + refused) / 2 + SIDES_WEIGHT * named + ASTRAY_WEIGHT * astray
 
-    def apart(self, meant: Tensor, items: Tensor, judged: Tensor) -> Tensor:
+    def apart(self, said: Tensor, items: Tensor, judged: Tensor) -> Tensor:
         """(3,) how far (b, 3, d) is from (b, 3, k), mean over the requests of which anything is said."""
-        said, judged = ~judged.isnan(), judged.nan_to_num()
+        known, judged = ~judged.isnan(), judged.nan_to_num()
         if self.loss == "correlation":
-            off = 1 - correlation(meant @ items.T, judged, said)  # (b, 3)
+            off = 1 - correlation(said @ items.T, judged, known)  # (b, 3)
         else:
-            cosines = nn.functional.normalize(meant, dim=-1) @ items.T  # (b, 3, d) @ (d, k) -> (b, 3, k)
+            cosines = nn.functional.normalize(said, dim=-1) @ items.T  # (b, 3, d) @ (d, k) -> (b, 3, k)
             logits = SCALE * (self.slope * cosines + self.intercept)
             if self.loss == "mse":
                 each = MSE_WEIGHT * (torch.sigmoid(logits) - judged).square()
             else:
                 each = nn.functional.binary_cross_entropy_with_logits(logits, judged, reduction="none")
-            off = _mean(each, said).squeeze(-1)
-        anything = said.any(dim=-1)
+            off = _mean(each, known).squeeze(-1)
+        anything = known.any(dim=-1)
         return (off * anything).sum(dim=0) / anything.sum(dim=0).clamp(min=1)
 
 
-def correlation(left: Tensor, right: Tensor, said: Tensor) -> Tensor:
-    """Pearson's r of each row of two (..., k) over the columns that are `said` (..., k): (...), 0 where either is constant."""
-    left, right = ((rows - _mean(rows, said)) * said for rows in (left, right))
+def correlation(left: Tensor, right: Tensor, known: Tensor) -> Tensor:
+    """Pearson's r of each row of two (..., k) over the columns that are `known` (..., k): (...), 0 where either is constant."""
+    left, right = ((rows - _mean(rows, known)) * known for rows in (left, right))
     return nn.functional.cosine_similarity(left, right, dim=-1)
 
 
-def _mean(rows: Tensor, said: Tensor) -> Tensor:
-    """(..., k) -> (..., 1) over the columns that are `said`; 0 where none is."""
-    return (rows * said).sum(dim=-1, keepdim=True) / said.sum(dim=-1, keepdim=True).clamp(min=1)
+def _mean(rows: Tensor, known: Tensor) -> Tensor:
+    """(..., k) -> (..., 1) over the columns that are `known`; 0 where none is."""
+    return (rows * known).sum(dim=-1, keepdim=True) / known.sum(dim=-1, keepdim=True).clamp(min=1)

@@ -16,6 +16,7 @@ from ranker.evaluate import Case, Report, cases, evaluate, split_users
 from ranker.judges.embedding import Embed
 from ranker.judges.rule import RuleJudge
 from ranker.requests import Category, Grammar, Split
+from ranker.requests.phrasings import digest
 from ranker.synthesis.read import Told, read_triples
 from ranker.taste import user_taste
 from ranker.training.budget import Budget
@@ -82,6 +83,8 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Of the request tower, the best on dev phrasings; null where the last is kept, trainings too short to be looked at."""
 
 
+METHOD = 2
+"""Of training. An unfinished training of another one is not gone on with: count on where what it would mix changes."""
 CALIBRATION_CASES = 40
 """Of each category."""
 
@@ -133,6 +136,8 @@ def run_training(
     chosen = measured_cases(dataset, users, "dev", CALIBRATION_CASES)
     looked_at = [case for case in chosen if case.category not in without] if patience and is_long(budget) else []
     settings = {
+        "method": METHOD,
+        "phrasings": digest("train"),
         "steps": budget.steps,
         "seconds": budget.seconds,
         "seed": seed,

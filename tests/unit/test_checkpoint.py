@@ -80,3 +80,17 @@ def test_the_best_is_kept_and_patience_ends() -> None:
 def test_only_long_trainings_are_looked_at() -> None:
     assert [is_long(Budget(seconds=seconds)) for seconds in (144, 1200)] == [False, True]
     assert [is_long(Budget(steps=steps)) for steps in (2000, 20_000)] == [False, True]
+
+
+def test_what_is_not_a_checkpoints_stays_when_it_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
+    for fresh in (False, True):
+        kept = Checkpoint(tmp_path, SETTINGS, fresh=fresh)
+        kept.save("a", {})
+        kept.remove()
+        assert [path.name for path in tmp_path.iterdir()] == ["thesis"]
+    assert (tmp_path / "thesis" / "chapter.txt").read_text() == "years of work"
+    folder = tmp_path / "own"
+    Checkpoint(folder, SETTINGS).remove()
+    assert not folder.exists()

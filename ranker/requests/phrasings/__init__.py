@@ -10,6 +10,7 @@ The usual phrasings come first in a file. Placeholders: `{x}` what is talked abo
 `but_not` only the first is wanted; `{n}` "movies" and its kin; `{d}` a decade; `{y}` a year.
 """
 
+import hashlib
 import re
 from functools import cache
 from importlib.resources import files
@@ -37,6 +38,13 @@ def phrasings(name: str, split: Split) -> tuple[str, ...]:
 def pairs(name: str, split: Split) -> tuple[Pair, ...]:
     """The lines of a file whose lines have two sides."""
     return tuple(Pair(*line.split("\t")) for line in phrasings(name, split))
+
+
+def digest(split: Split) -> str:
+    """SHA-256 of all that a split says."""
+    folder = files(__package__).joinpath(split)
+    said = sorted((file.name, file.read_bytes()) for file in folder.iterdir() if file.name.endswith(".txt"))
+    return hashlib.sha256(repr(said).encode()).hexdigest()
 
 
 def bare(phrasing: str) -> str:
