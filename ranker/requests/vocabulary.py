@@ -1,6 +1,8 @@
 """Topics of an open vocabulary: what readers may ask for beyond what a catalogue has facts of."""
 
 import re
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 
 from ranker.catalogue import Catalogue
@@ -27,6 +29,12 @@ def common_words() -> list[str]:
 
     words = [word for word in top_n_list("en", LOOKED_THROUGH) if word.isalpha() and len(word) >= SHORTEST]
     return [word for word in words if COMMON_FROM <= zipf_frequency(word, "en") <= COMMONEST]
+
+
+@cache
+def things() -> tuple[str, ...]:
+    """What people take an interest in, in two to four words: written by hand, in no order."""
+    return tuple(files(__package__).joinpath("things.txt").read_text().splitlines())
 
 
 def read_words(path: Path) -> list[str]:

@@ -5,6 +5,7 @@ are then worse than the backbone that they came from. So some of the requests ar
 items of the catalogue, as an embedding model judges them: the untouched backbone itself or a stronger one.
 """
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any, NamedTuple, Protocol
@@ -20,20 +21,20 @@ from ranker.judges.rule import RuleJudge
 from ranker.requests import Category, Grammar
 from ranker.requests.grammar import USUAL
 from ranker.requests.spec import Spec, Words
-from ranker.requests.vocabulary import common_words
+from ranker.requests.vocabulary import common_words, things
 from ranker.training.batches import Batches, Drawn
 
 MOST_COLUMNS = 2048
 OPEN_SHARE = 0.3
 """Of the requests, how many are about any words."""
 WORDS, TEXTS = 3000, 3000
-MANY_TOPICS = 12_000
-"""In a long training, so that none is met often enough to be learned by heart."""
+TOPICS, MANY_TOPICS = 4000, 7000
+"""In a short training and in a long one, so that none is met often enough to be learned by heart."""
 LOOKED_AT = 0.1
 """Of the words and of the texts, how many are no topics and no texts of training, to look at it with."""
 SINGLE_WORDS = 0.5
-"""Of the topics and, where none are given, of the texts. The others are so many words in a row: nonsense, but the backbone has
-a view of it, and readers name things in more than one word."""
+"""Of the topics beside things that have names of several words and, where none are given, of the texts. The others are so many
+words in a row: nonsense, but the backbone has a view of it, and there are more names than anybody wrote down."""
 IN_TOPIC, IN_TEXT = (2, 3), (3, 10)
 FACTUAL: tuple[Category, ...] = ("era", "topic_era", "popularity", "acclaim", "taste", "blend")
 """No text without facts, and hardly one that fits two words drawn by chance, satisfies one of these."""
@@ -117,7 +118,7 @@ class Beyond(NamedTuple):
 
 
 def beyond(seed: int, texts: Sequence[str] = (), many: bool = False) -> Beyond:
-    """Topics of common words, and `texts` of any kind; without them, such as the words make.
+    """Topics of common words and of names for things, and `texts` of any kind; without them, such as the words make.
 
     No word is in a topic to train with and in one to look with.
     """
@@ -128,9 +129,10 @@ def beyond(seed: int, texts: Sequence[str] = (), many: bool = False) -> Beyond:
     pool = pool[:TEXTS]
     text, looks = round(LOOKED_AT * len(pool)), round(LOOKED_AT * WORDS)
     looked_at, taught = words[:looks], words[looks:]
+    named = [thing for thing in things() if not set(re.findall(r"[a-z]+", thing)) & set(looked_at)]
     return Beyond(
         pool[text:],
-        _made_up(taught, MANY_TOPICS if many else WORDS, IN_TOPIC, random),
+        named + _made_up(taught, (MANY_TOPICS if many else TOPICS) - len(named), IN_TOPIC, random),
         pool[:text],
         _made_up(looked_at, looks, IN_TOPIC, random),
     )

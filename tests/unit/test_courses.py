@@ -11,6 +11,7 @@ from ranker.errors import DataError
 from ranker.judges.embedding import as_it_is, calibrated
 from ranker.requests import Category, Grammar
 from ranker.requests.spec import Words
+from ranker.requests.vocabulary import things
 from tests.unit.small_data import small_dataset
 
 pytest.importorskip("torch")
@@ -19,6 +20,7 @@ from ranker.training.courses import (
     FACTUAL,
     LOOKED_AT,
     TEXTS,
+    TOPICS,
     WORDS,
     Course,
     beyond,
@@ -29,7 +31,7 @@ from ranker.training.courses import (
 )
 
 POOL = [f"{word} {other}" for word in ("harbour", "lantern", "orchard") for other in ("songs", "letters", "thieves")]
-TOPICS = ["harbour", "lantern", "orchard", "songs", "letters"]
+ASKED = ["harbour", "lantern", "orchard", "songs", "letters"]
 
 
 def by_letters(texts: Sequence[str]) -> NDArray[np.float32]:
@@ -47,25 +49,26 @@ def test_courses_take_turns_by_their_shares() -> None:
 
 def test_what_training_is_looked_at_with_it_never_sees() -> None:
     made = beyond(seed=3)
-    assert len(made.topics) == WORDS
+    assert len(made.topics) == TOPICS
     assert len(made.texts) + len(made.looked_at_texts) == TEXTS
     assert len(made.looked_at_topics) == round(LOOKED_AT * WORDS)
     words, looked_at = ({word for topic in topics for word in topic.split()} for topics in made[1::2])
     assert not words & looked_at
     assert not set(made.texts) & set(made.looked_at_texts)
+    assert TOPICS / 2 < len(set(things()) & set(made.topics)) < TOPICS
     assert beyond(seed=3) == made != beyond(seed=4)
     given = [f"text {number}" for number in range(200)]
     assert sorted([*(own := beyond(3, given)).texts, *own.looked_at_texts]) == sorted(given)
 
 
 def test_a_course_of_words_asks_about_words_and_is_judged_on_its_texts() -> None:
-    course = open_course(POOL, TOPICS, by_letters, as_it_is, by_letters, first_row=100, seed=1)
+    course = open_course(POOL, ASKED, by_letters, as_it_is, by_letters, first_row=100, seed=1)
     assert course is not None
     assert sorted(course.columns) == list(range(len(POOL)))
     assert (course.rows == course.columns + 100).all()
     drawn = next(draws([course], 200))[1]
     facts = {fact for each in drawn for fact in (*each.spec.wanted, *each.spec.refused)}
-    assert facts == {Words(topic) for topic in TOPICS}
+    assert facts == {Words(topic) for topic in ASKED}
     judged = course.batches.judge(drawn)
     wish = next(
         row for row, each in enumerate(drawn) if each.spec.wanted == (Words("harbour"),) and not each.spec.refused
@@ -74,7 +77,7 @@ def test_a_course_of_words_asks_about_words_and_is_judged_on_its_texts() -> None
 
 
 def test_a_course_of_words_says_what_the_untouched_encoder_makes_of_them() -> None:
-    course = open_course(POOL, TOPICS, by_letters, as_it_is, by_letters, first_row=0, seed=1)
+    course = open_course(POOL, ASKED, by_letters, as_it_is, by_letters, first_row=0, seed=1)
     assert course is not None
     drawn = course.draw(200)
     meant = course.scored(drawn, len(POOL)).meant
@@ -92,19 +95,19 @@ def test_a_course_of_words_says_what_the_untouched_encoder_makes_of_them() -> No
 
 def test_what_is_left_out_is_left_out_of_words_too() -> None:
     def course(*without: Category) -> Course | None:
-        return open_course(POOL, TOPICS, by_letters, as_it_is, by_letters, first_row=0, seed=1, without=without)
+        return open_course(POOL, ASKED, by_letters, as_it_is, by_letters, first_row=0, seed=1, without=without)
 
     left = course("exclusion", "topic_without")
     assert left is not None
     assert not any(each.spec.refused for each in left.batches.draw(200))
     assert course("topic") is None
     assert course("either", "exclusion", "topic_without") is None
-    looks = open_cases(POOL, TOPICS, by_letters, per_category=3, seed=2, without=["exclusion"])
+    looks = open_cases(POOL, ASKED, by_letters, per_category=3, seed=2, without=["exclusion"])
     assert {case.category for case in looks} <= {"topic", "either", "topic_without"}
 
 
 def test_the_looks_are_in_dev_phrasings_of_what_words_can_be_asked() -> None:
-    cases = open_cases(POOL, TOPICS, by_letters, per_category=3, seed=2)
+    cases = open_cases(POOL, ASKED, by_letters, per_category=3, seed=2)
     assert cases
     assert not {case.category for case in cases} & set(FACTUAL)
 
@@ -122,4 +125,4 @@ def test_without_genres_it_takes_words() -> None:
     catalogue = type(small_dataset().catalogue)(())
     with pytest.raises(DataError, match="requests need two"):
         Grammar(catalogue)
-    assert Grammar(catalogue, TOPICS).topics == []
+    assert Grammar(catalogue, ASKED).topics == []

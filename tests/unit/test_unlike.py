@@ -15,6 +15,7 @@ from ranker.experiments.cli import app
 from ranker.experiments.elsewhere import Topic, items, topics
 from ranker.experiments.unlike import BOTH, REFUSED, SIDES, WANTED, Unlike
 from ranker.requests.phrasings import pairs
+from ranker.requests.vocabulary import things
 from ranker.vectors import Floats
 from tests.smallbundle import SmallBundle
 from tests.unit import tiny_towers
@@ -54,6 +55,13 @@ def test_texts_and_names_are_distinct_and_written_as_text() -> None:
     for texts in ([item.text for item in items()], names):
         assert len({text.casefold() for text in texts}) == len(texts)
         assert all(text and text == " ".join(text.split()) and "{" not in text for text in texts)
+
+
+def test_no_training_is_about_a_topic_that_is_measured() -> None:
+    measured = {name.casefold() for topic in topics() for name in (topic.topic, *topic.names)}
+    assert not measured & set(things())
+    assert len(set(things())) == len(things())
+    assert all(re.fullmatch(r"[a-z' -]+", thing) and 2 <= len(thing.split()) <= 4 for thing in things())
 
 
 def test_texts_hardly_ever_say_a_topics_name() -> None:
