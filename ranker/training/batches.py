@@ -35,7 +35,7 @@ ALONE: dict[Category, float] = {
 }
 IN_VAIN = 1000
 """Draws of what is left out, one after the other, before it is said that there is nothing else."""
-COMPOUND = 0.25
+COMPOUND = 0.15
 """Of the requests that are one each, how many want one thing and refuse another of another kind, "something old but nothing
 that everybody has seen": in none of the ten categories, but said by readers all the same."""
 
