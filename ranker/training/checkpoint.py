@@ -62,10 +62,12 @@ class Checkpoint:
     def remove(self) -> None:
         """The settings first: without them the rest is nobody's, however far the removal comes. What is not a checkpoint's
         stays, and the folder with it."""
+        if not self._folder.is_dir():
+            return
         (self._folder / SETTINGS).unlink(missing_ok=True)
         for left in (*self._folder.glob("*.pt"), *self._folder.glob("*.part")):
             left.unlink(missing_ok=True)
-        with suppress(OSError):  # not empty, or not there
+        with suppress(OSError):  # not empty
             self._folder.rmdir()
 
     def _start(self, settings: Mapping[str, object]) -> None:

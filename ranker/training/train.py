@@ -48,7 +48,7 @@ class Shares(NamedTuple):
     tuning: float
 
 
-SHORT, LONG = Shares(0.16, 0.07, 0.07, 0.7), Shares(0.08, 0.02, 0.03, 0.87)
+SHORT, LONG = Shares(0.2, 0.08, 0.08, 0.64), Shares(0.08, 0.02, 0.03, 0.87)
 TARGET_REQUESTS = 3000
 ITEM_BATCH, BEYOND_BATCH = 24, 8
 """Texts of a step: items, and texts that are none."""
