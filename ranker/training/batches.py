@@ -146,7 +146,7 @@ class Batches:
         in_vain = 0
         while len(said) < count and in_vain < IN_VAIN:
             compound = self._random.random() < self._compound
-            more = self._one_without_another() if compound else self._alone_one()
+            more = self._one_without_another() if compound else self._one()
             said += more
             in_vain = 0 if more else in_vain + 1
         if len(said) < count:
@@ -155,7 +155,7 @@ class Batches:
             )
         return said
 
-    def _alone_one(self) -> list[tuple[str, Spec]]:
+    def _one(self) -> list[tuple[str, Spec]]:
         """One request; none where the catalogue cannot satisfy its category, and what is drawn instead is left out."""
         (category,) = self._random.choices(list(self._alone), list(self._alone.values()))
         request = self._grammar.draw(category, self._split, self._random)
@@ -166,14 +166,11 @@ class Batches:
         topic without a topic, which is a category."""
         kinds = self._random.sample(list(self._facts), 2)
         wanted, refused = (self._grammar.fact(kind, self._random) for kind in kinds)
-        topics = [
-            isinstance(fact, Topic | Words) for fact in (wanted, refused)
-        ]  # also for an era, where years are not known
-        if (
-            all(topics)
-            or (any(topics) and "topic" in self._without)
-            or (topics[0] and "topic_without" in self._without)
-        ):
+        # An era is drawn as a topic where years are not known.
+        wants_topic, refuses_topic = (isinstance(fact, Topic | Words) for fact in (wanted, refused))
+        if wants_topic and (refuses_topic or "topic_without" in self._without):
+            return []
+        if (wants_topic or refuses_topic) and "topic" in self._without:
             return []
         spec = Spec((wanted,), (refused,))
         return [(self._grammar.phrased(spec, self._split, self._random), spec)]

@@ -11,9 +11,11 @@ thing at all, as these tokens say. Nothing is read off the text as a whole: it w
 that says both would be heard as one of them. A direction is what the encoder itself makes of the tokens looked at, and where
 they lie in the subspace of the judged facts, which is what a head learns: words that no training had keep the meaning that
 the encoder gives them. A request about one thing has both directions the same, so that things are named alike whether they
-are wanted or not. No request says neither. Between yes and no the sum is short, and bringing it to
-unit length would blow up the last digits of what was read; so a fixed vector is added along which neither items nor
-other texts differ much. It changes next to no order, and a request half understood moves scores half as far.
+are wanted or not. No request says neither.
+
+Between yes and no the sum is short, and bringing it to unit length would blow up the last digits of what was read; so a fixed
+vector is added along which neither items nor other texts differ much. It changes next to no order, and a request half
+understood moves scores half as far.
 """
 
 from pathlib import Path
@@ -29,7 +31,7 @@ WIDTH, SIDE_WIDTH, ATTENTION_WIDTH = 512, 256, 128
 FILE = "head.safetensors"
 DROPOUT = 0.2
 NOISE = 0.3
-"""In standard deviations; an 8-bit encoder is off by a few hundredths. Without them, and without a floor under the deviations,
+"""In standard deviations; an 8-bit encoder is off by a few hundredths. Without it, and without a floor under the deviations,
 a head hangs on differences that such an encoder does not keep."""
 NOISE_POOL = 2048
 NEUTRAL = 1.0

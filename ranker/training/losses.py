@@ -10,6 +10,7 @@ from ranker.training.head import Head, Reading, amounts_to
 Loss = Literal["correlation", "mse", "cross-entropy"]
 LOSSES: tuple[Loss, ...] = get_args(Loss)
 SIDES_WEIGHT, ASTRAY_WEIGHT = 2.0, 2.0
+"""Of which sides there are, and of how far a direction is from what is known to be meant."""
 SCALE, SLOPE, INTERCEPT = 10.0, 1.0, -0.3
 """The calibration is learned in tenths, or a head's rate would move it too little; it starts near where Platt's curve ends."""
 MSE_WEIGHT = 4.0
